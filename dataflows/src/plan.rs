@@ -1,0 +1,265 @@
+//! `Plan`: what a dataflow can maintain. `queries` lowers SQL to it; `render` has one `match` over it.
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::physical_expr::PhysicalExpr;
+use std::fmt;
+use std::sync::Arc;
+
+/// A scalar expression over the columns of its input.
+pub type Expr = Arc<dyn PhysicalExpr>;
+
+/// A relational plan over multisets of rows. Columns are known by their index in the input's schema.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// The rows of a declared table or materialized view.
+    Get {
+        /// Its name.
+        name: Arc<str>,
+        /// Its columns.
+        schema: SchemaRef,
+    },
+    /// Rows that never change.
+    Values {
+        /// The rows.
+        rows: RecordBatch,
+    },
+    /// Keeps the rows for which `filter` is true, then computes `project` (all columns if none): one fused operator.
+    Map {
+        /// Where the rows come from.
+        input: Box<Plan>,
+        /// A boolean expression; NULL is not true.
+        filter: Option<Expr>,
+        /// One expression a column of `schema`.
+        project: Option<Vec<Expr>>,
+        /// The columns that leave.
+        schema: SchemaRef,
+    },
+    /// UNION ALL.
+    Union {
+        /// At least one; all with the types of `schema`.
+        inputs: Vec<Plan>,
+        /// The columns that leave.
+        schema: SchemaRef,
+    },
+    /// The same rows with their multiplicities negated: `Union [a, Negate b]` is EXCEPT ALL where `b` is contained in `a`.
+    Negate(Box<Plan>),
+    /// Every row that is there, once.
+    Distinct(Box<Plan>),
+    /// Inner equi-join: the columns of `left`, then those of `right`.
+    Join {
+        /// Left input.
+        left: Box<Plan>,
+        /// Right input.
+        right: Box<Plan>,
+        /// Pairs of equal columns (left, right). Empty only where one side has a row at most.
+        on: Vec<(usize, usize)>,
+        /// Whether NULL equals NULL (set operations, IS NOT DISTINCT FROM).
+        null_equal: bool,
+        /// What else must be true of the joined row.
+        filter: Option<Expr>,
+        /// The columns that leave.
+        schema: SchemaRef,
+    },
+    /// The rows of `left` that stand in `joined` at least once, with their multiplicities of `left`.
+    Matched {
+        /// The rows to keep or not.
+        left: Box<Plan>,
+        /// Rows of the same columns.
+        joined: Box<Plan>,
+    },
+    /// GROUP BY: the group columns, then one column an aggregate. Without group columns: exactly one row, always.
+    Aggregate {
+        /// Where the rows come from.
+        input: Box<Plan>,
+        /// Columns of `input`.
+        group: Vec<usize>,
+        /// What to compute.
+        aggregates: Vec<Aggregate>,
+        /// The columns that leave.
+        schema: SchemaRef,
+    },
+    /// The rows `offset .. offset + limit` of each partition in the given order; ties are broken by the remaining columns.
+    TopK {
+        /// Where the rows come from.
+        input: Box<Plan>,
+        /// PARTITION BY columns; none: one partition.
+        partition: Vec<usize>,
+        /// ORDER BY.
+        order: Vec<Order>,
+        /// Rows to skip.
+        offset: usize,
+        /// Rows to keep after those.
+        limit: usize,
+        /// Whether to append ROW_NUMBER() as a UInt64 column.
+        number: bool,
+        /// The columns that leave.
+        schema: SchemaRef,
+    },
+}
+
+/// One aggregate of a GROUP BY.
+#[derive(Clone, Debug)]
+pub struct Aggregate {
+    /// Which.
+    pub function: Function,
+    /// The input column it reads; none for `count(*)`.
+    pub argument: Option<usize>,
+    /// Whether each value of a group counts once.
+    pub distinct: bool,
+    /// A boolean input column: rows where it is not true do not count (FILTER).
+    pub filter: Option<usize>,
+    /// The type of its result.
+    pub data_type: DataType,
+}
+
+/// The aggregate functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// Rows, or values that are not NULL.
+    Count,
+    /// NULL where there is no value.
+    Sum,
+    /// NULL where there is no value.
+    Avg,
+    /// The smallest value.
+    Min,
+    /// The greatest value.
+    Max,
+}
+
+/// One ORDER BY column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// An input column.
+    pub column: usize,
+    /// DESC.
+    pub descending: bool,
+    /// NULLS FIRST.
+    pub nulls_first: bool,
+}
+
+impl Plan {
+    /// The columns that leave it.
+    pub fn schema(&self) -> SchemaRef {
+        match self {
+            Plan::Get { schema, .. }
+            | Plan::Map { schema, .. }
+            | Plan::Union { schema, .. }
+            | Plan::Join { schema, .. }
+            | Plan::Aggregate { schema, .. }
+            | Plan::TopK { schema, .. } => schema.clone(),
+            Plan::Values { rows } => rows.schema(),
+            Plan::Negate(input) | Plan::Distinct(input) | Plan::Matched { left: input, .. } => input.schema(),
+        }
+    }
+
+    /// The plans it reads, left to right.
+    pub fn inputs(&self) -> Vec<&Plan> {
+        match self {
+            Plan::Get { .. } | Plan::Values { .. } => vec![],
+            Plan::Map { input, .. }
+            | Plan::Negate(input)
+            | Plan::Distinct(input)
+            | Plan::Aggregate { input, .. }
+            | Plan::TopK { input, .. } => vec![input],
+            Plan::Union { inputs, .. } => inputs.iter().collect(),
+            Plan::Join { left, right, .. } => vec![left, right],
+            Plan::Matched { left, joined } => vec![left, joined],
+        }
+    }
+
+    /// The tables and views it reads, each once, by name.
+    pub fn sources(&self) -> Vec<Arc<str>> {
+        let mut names = std::collections::BTreeSet::new();
+        let mut rest = vec![self];
+        while let Some(plan) = rest.pop() {
+            if let Plan::Get { name, .. } = plan {
+                names.insert(name.clone());
+            }
+            rest.extend(plan.inputs());
+        }
+        names.into_iter().collect()
+    }
+
+    /// A text that two plans share only if they mean the same: what arrangements are shared by.
+    pub fn fingerprint(&self) -> String {
+        format!("{self:?}")
+    }
+
+    fn describe(&self) -> String {
+        let columns = |list: &[usize], schema: &SchemaRef| {
+            list.iter().map(|i| schema.field(*i).name().as_str()).collect::<Vec<_>>().join(", ")
+        };
+        match self {
+            Plan::Get { name, .. } => format!("Get {name}"),
+            Plan::Values { rows } => format!("Values {} rows", rows.num_rows()),
+            Plan::Map { filter, project, schema, .. } => {
+                let mut text = String::from("Map");
+                if let Some(filter) = filter {
+                    text += &format!(" where {filter}");
+                }
+                if let Some(project) = project {
+                    let list =
+                        project.iter().zip(schema.fields()).map(|(e, f)| format!("{e} as {}", f.name()));
+                    text += &format!(" select {}", list.collect::<Vec<_>>().join(", "));
+                }
+                text
+            }
+            Plan::Union { .. } => "Union".into(),
+            Plan::Negate(_) => "Negate".into(),
+            Plan::Distinct(_) => "Distinct".into(),
+            Plan::Join { left, right, on, filter, null_equal, .. } => {
+                let (l, r) = (left.schema(), right.schema());
+                let sign = if *null_equal { "is not distinct from" } else { "=" };
+                let pairs =
+                    on.iter().map(|(a, b)| format!("{} {sign} {}", l.field(*a).name(), r.field(*b).name()));
+                let mut text = format!("Join on {}", pairs.collect::<Vec<_>>().join(" and "));
+                if let Some(filter) = filter {
+                    text += &format!(" where {filter}");
+                }
+                text
+            }
+            Plan::Matched { .. } => "Matched".into(),
+            Plan::Aggregate { input, group, aggregates, .. } => {
+                let schema = input.schema();
+                let list = aggregates.iter().map(|a| {
+                    let argument = a.argument.map_or("*", |i| schema.field(i).name().as_str());
+                    let distinct = if a.distinct { "distinct " } else { "" };
+                    let filter =
+                        a.filter.map_or(String::new(), |i| format!(" filter {}", schema.field(i).name()));
+                    format!("{}({distinct}{argument}){filter}", format!("{:?}", a.function).to_lowercase())
+                });
+                format!(
+                    "Aggregate by [{}] compute [{}]",
+                    columns(group, &schema),
+                    list.collect::<Vec<_>>().join(", ")
+                )
+            }
+            Plan::TopK { input, partition, order, offset, limit, number, .. } => {
+                let schema = input.schema();
+                let order = order.iter().map(|o| {
+                    let down = if o.descending { " desc" } else { "" };
+                    let nulls = if o.nulls_first { " nulls first" } else { "" };
+                    format!("{}{down}{nulls}", schema.field(o.column).name())
+                });
+                let order = order.collect::<Vec<_>>().join(", ");
+                let number = if *number { " numbered" } else { "" };
+                format!(
+                    "TopK{number} by [{}] order [{order}] offset {offset} limit {limit}",
+                    columns(partition, &schema)
+                )
+            }
+        }
+    }
+}
+
+/// An indented tree, one operator a line: what EXPLAIN prints.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn walk(plan: &Plan, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            writeln!(f, "{:1$}{2}", "", depth * 2, plan.describe())?;
+            plan.inputs().into_iter().try_for_each(|input| walk(input, depth + 1, f))
+        }
+        walk(self, 0, f)
+    }
+}
