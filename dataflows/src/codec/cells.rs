@@ -1,0 +1,87 @@
+//! The cells of one row as values, for those who print or compare.
+use super::decode::{bytes, fixed, interval, narrow, wide};
+use super::{Kind, unzigzag, unzigzag_wide};
+use crate::value::Value;
+use arrow::datatypes::{DataType, TimeUnit};
+
+/// Walks the cells of a row.
+pub(super) struct Cells<'a> {
+    kinds: std::slice::Iter<'a, Kind>,
+    types: std::slice::Iter<'a, DataType>,
+    row: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cells<'a> {
+    pub(super) fn new(kinds: &'a [Kind], types: &'a [DataType], row: &'a [u8]) -> Cells<'a> {
+        Cells { kinds: kinds.iter(), types: types.iter(), row, at: 0 }
+    }
+}
+
+impl<'a> Iterator for Cells<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        let (kind, data_type) = (self.kinds.next()?, self.types.next()?);
+        let (row, at) = (self.row, &mut self.at);
+        let value = match kind {
+            Kind::Null => {
+                *at += 1;
+                None
+            }
+            Kind::Boolean => {
+                *at += 1;
+                (row[*at - 1] != 0).then(|| Value::Bool(row[*at - 1] == 2))
+            }
+            Kind::Integer => narrow(row, at).map(|v| integer(unzigzag(v), data_type)),
+            Kind::Decimal => wide(row, at).map(|v| match data_type {
+                DataType::Decimal128(_, scale) => Value::Decimal(unzigzag_wide(v), *scale),
+                _ => Value::Int(unzigzag_wide(v)),
+            }),
+            Kind::Float => match data_type {
+                // The shortest text of the single-precision number, not of its double.
+                DataType::Float32 => {
+                    fixed::<4>(row, at).map(|b| Value::Float(shortest(f32::from_le_bytes(b))))
+                }
+                _ => fixed::<8>(row, at).map(|b| Value::Float(f64::from_le_bytes(b))),
+            },
+            Kind::Text => {
+                bytes(row, at).map(|b| Value::Text(std::str::from_utf8(b).expect("written from text")))
+            }
+            Kind::Bytes => bytes(row, at).map(Value::Bytes),
+            Kind::Interval => fixed::<16>(row, at).map(|b| {
+                let v = interval(b);
+                Value::Interval(v.months, v.days, v.nanoseconds)
+            }),
+            Kind::Nested(_) => bytes(row, at).map(Value::Nested),
+        };
+        Some(value.unwrap_or(Value::Null))
+    }
+}
+
+fn shortest(v: f32) -> f64 {
+    v.to_string().parse().unwrap_or(f64::from(v))
+}
+
+fn nanoseconds(unit: &TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => 1_000_000_000,
+        TimeUnit::Millisecond => 1_000_000,
+        TimeUnit::Microsecond => 1_000,
+        TimeUnit::Nanosecond => 1,
+    }
+}
+
+fn integer(v: i64, data_type: &DataType) -> Value<'static> {
+    match data_type {
+        DataType::UInt64 => Value::Int(i128::from(v as u64)),
+        DataType::Date32 => Value::Date(v as i32),
+        DataType::Date64 => Value::Date(v.div_euclid(86_400_000) as i32),
+        DataType::Time32(unit) | DataType::Time64(unit) => Value::TimeOfDay(v * nanoseconds(unit)),
+        DataType::Timestamp(unit, zone) => {
+            Value::Timestamp(i128::from(v) * i128::from(nanoseconds(unit)), zone.is_some())
+        }
+        DataType::Duration(unit) => Value::Interval(0, 0, v.saturating_mul(nanoseconds(unit))),
+        _ => Value::Int(i128::from(v)),
+    }
+}
