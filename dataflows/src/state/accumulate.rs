@@ -1,0 +1,436 @@
+//! The aggregate functions as state by group: each row adds its value, multiplied by the row's diff.
+use super::exact::ExactSum;
+use super::interner::Interner;
+use crate::Diff;
+use crate::codec::Codec;
+use crate::plan::{Aggregate, Function};
+use crate::row::{Row, hash};
+use arrow::array::*;
+use arrow::datatypes::*;
+use arrow::row::{RowConverter, SortField};
+use datafusion::functions_aggregate::average::avg_udaf;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// State of one aggregate for all groups of a worker.
+pub(crate) trait Accumulator {
+    /// Makes room for groups below `groups`.
+    fn grow(&mut self, groups: usize);
+    /// Adds rows: row `i` of the batch, `diffs[i]` times, to `groups[i]`.
+    fn update(&mut self, groups: &[u32], batch: &RecordBatch, diffs: &[Diff]);
+    /// The value for each of the groups; a group that has none because its computation failed is named in `errors` by its place.
+    fn emit(&self, groups: &[u32], errors: &mut Vec<(usize, Arc<str>)>) -> ArrayRef;
+    /// Forgets a group that has no rows left.
+    fn clear(&mut self, group: u32);
+}
+
+/// The accumulator of an aggregate whose argument and filter are columns of `schema`. Errors name what is not supported.
+pub(crate) fn accumulator(aggregate: &Aggregate, schema: &Schema) -> Result<Box<dyn Accumulator>, String> {
+    let rows = Selection { argument: aggregate.argument, filter: aggregate.filter };
+    if aggregate.distinct && !matches!(aggregate.function, Function::Min | Function::Max) {
+        let argument = aggregate.argument.ok_or("DISTINCT needs an argument")?;
+        let inner = Aggregate { distinct: false, filter: None, ..aggregate.clone() };
+        return Ok(Box::new(Distinct {
+            rows,
+            codec: Codec::for_columns(schema, &[argument])?,
+            argument,
+            values: Interner::default(),
+            counts: Vec::new(),
+            inner: accumulator(&inner, schema)?,
+        }));
+    }
+    let Some(argument) = aggregate.argument else {
+        return Ok(Box::new(Count { rows, counts: Vec::new() }));
+    };
+    let input = schema.field(argument).data_type().clone();
+    let output = aggregate.data_type.clone();
+    Ok(match (aggregate.function, &input) {
+        (Function::Count, _) => Box::new(Count { rows, counts: Vec::new() }),
+        (Function::Sum | Function::Avg, DataType::Float64 | DataType::Float32) => {
+            Box::new(Floats { rows, sums: Vec::new(), average: aggregate.function == Function::Avg, output })
+        }
+        (Function::Sum | Function::Avg, DataType::Decimal128(_, _)) => Box::new(Integers {
+            rows,
+            sums: Vec::new(),
+            finish: if aggregate.function == Function::Avg {
+                Finish::average(&input, &output)?
+            } else {
+                Finish::Sum(output)
+            },
+        }),
+        (Function::Sum, t) if t.is_integer() => {
+            Box::new(Integers { rows, sums: Vec::new(), finish: Finish::Sum(output) })
+        }
+        (Function::Min, _) => Box::new(Extreme::new(rows, input, true)?),
+        (Function::Max, _) => Box::new(Extreme::new(rows, input, false)?),
+        (function, t) => {
+            return Err(format!("{function:?} of {t} is not supported: cast its argument").to_lowercase());
+        }
+    })
+}
+
+/// Which rows count: those where the filter is true and the argument is not NULL.
+struct Selection {
+    argument: Option<usize>,
+    filter: Option<usize>,
+}
+
+impl Selection {
+    /// Calls `f` with each row that counts, its group and its diff.
+    #[inline(always)]
+    fn each(
+        &self,
+        groups: &[u32],
+        batch: &RecordBatch,
+        diffs: &[Diff],
+        mut f: impl FnMut(usize, usize, Diff),
+    ) {
+        let filter = self.filter.map(|i| batch.column(i).as_boolean());
+        let nulls = self.argument.and_then(|i| batch.column(i).logical_nulls());
+        if filter.is_none() && nulls.is_none() {
+            return (0..groups.len()).for_each(|i| f(i, groups[i] as usize, diffs[i]));
+        }
+        for i in 0..groups.len() {
+            let taken = filter.is_none_or(|c| c.is_valid(i) && c.value(i));
+            if taken && nulls.as_ref().is_none_or(|n| n.is_valid(i)) {
+                f(i, groups[i] as usize, diffs[i]);
+            }
+        }
+    }
+}
+
+/// count(*) and count(x).
+struct Count {
+    rows: Selection,
+    counts: Vec<Diff>,
+}
+
+impl Accumulator for Count {
+    fn grow(&mut self, groups: usize) {
+        self.counts.resize(groups, 0);
+    }
+    fn update(&mut self, groups: &[u32], batch: &RecordBatch, diffs: &[Diff]) {
+        let counts = &mut self.counts;
+        self.rows.each(groups, batch, diffs, |_, g, d| counts[g] += d);
+    }
+    fn emit(&self, groups: &[u32], _errors: &mut Vec<(usize, Arc<str>)>) -> ArrayRef {
+        Arc::new(groups.iter().map(|g| Some(self.counts[*g as usize])).collect::<Int64Array>())
+    }
+    fn clear(&mut self, group: u32) {
+        self.counts[group as usize] = 0;
+    }
+}
+
+/// An exact integer sum: `wraps * 2^128 + low`, and how many values went in.
+#[derive(Clone, Copy, Default)]
+struct WideSum {
+    low: i128,
+    wraps: i64,
+    count: Diff,
+}
+
+impl WideSum {
+    #[inline(always)]
+    fn add(&mut self, value: i128, diff: Diff) {
+        self.count += diff;
+        match value.checked_mul(i128::from(diff)) {
+            Some(amount) => self.add_once(amount),
+            // Only values near 10^38 with a multiplicity: added one by one.
+            None => {
+                let step = if diff < 0 { value.wrapping_neg() } else { value };
+                (0..diff.unsigned_abs()).for_each(|_| self.add_once(step));
+            }
+        }
+    }
+    #[inline(always)]
+    fn add_once(&mut self, amount: i128) {
+        let (low, wrapped) = self.low.overflowing_add(amount);
+        self.low = low;
+        if wrapped {
+            self.wraps += if amount < 0 { -1 } else { 1 };
+        }
+    }
+}
+
+/// How an integer sum becomes the result.
+enum Finish {
+    Sum(DataType),
+    /// avg(decimal): the sum is scaled by `factor`, divided by the count and cut, as DataFusion does.
+    Average {
+        factor: i128,
+        output: DataType,
+    },
+}
+
+impl Finish {
+    fn average(input: &DataType, output: &DataType) -> Result<Finish, String> {
+        match (input, output) {
+            (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) if to >= from => {
+                Ok(Finish::Average { factor: 10i128.pow((to - from) as u32), output: output.clone() })
+            }
+            _ => Err(format!(
+                "{} of {input} as {output} is not supported: cast its argument",
+                avg_udaf().name()
+            )),
+        }
+    }
+
+    fn apply(&self, sum: &WideSum) -> Result<i128, String> {
+        let whole = if sum.wraps == 0 { Some(sum.low) } else { None };
+        match self {
+            Finish::Sum(output) => {
+                let value = whole.ok_or_else(|| format!("a sum does not fit {output}"))?;
+                let fits = match output {
+                    DataType::Int64 => i64::try_from(value).is_ok(),
+                    DataType::UInt64 => u64::try_from(value).is_ok(),
+                    DataType::Decimal128(precision, _) => {
+                        value.unsigned_abs() < 10u128.pow(u32::from(*precision))
+                    }
+                    _ => true,
+                };
+                if fits { Ok(value) } else { Err(format!("a sum does not fit {output}")) }
+            }
+            Finish::Average { factor, output } => whole
+                .and_then(|v| v.checked_mul(*factor))
+                .map(|v| v / i128::from(sum.count))
+                .ok_or_else(|| format!("an average does not fit {output}")),
+        }
+    }
+
+    fn output(&self) -> &DataType {
+        match self {
+            Finish::Sum(output) | Finish::Average { output, .. } => output,
+        }
+    }
+}
+
+/// sum of integers and decimals, avg of decimals.
+struct Integers {
+    rows: Selection,
+    sums: Vec<WideSum>,
+    finish: Finish,
+}
+
+impl Accumulator for Integers {
+    fn grow(&mut self, groups: usize) {
+        self.sums.resize(groups, WideSum::default());
+    }
+    fn update(&mut self, groups: &[u32], batch: &RecordBatch, diffs: &[Diff]) {
+        let column = batch.column(self.rows.argument.expect("a sum has an argument"));
+        let sums = &mut self.sums;
+        macro_rules! add {
+            ($t:ty) => {{
+                let values = column.as_primitive::<$t>().values();
+                self.rows.each(groups, batch, diffs, |i, g, d| sums[g].add(values[i] as i128, d));
+            }};
+        }
+        match column.data_type() {
+            DataType::Decimal128(_, _) => add!(Decimal128Type),
+            DataType::Int64 => add!(Int64Type),
+            DataType::Int32 => add!(Int32Type),
+            DataType::Int16 => add!(Int16Type),
+            DataType::Int8 => add!(Int8Type),
+            DataType::UInt64 => add!(UInt64Type),
+            DataType::UInt32 => add!(UInt32Type),
+            DataType::UInt16 => add!(UInt16Type),
+            DataType::UInt8 => add!(UInt8Type),
+            other => unreachable!("{other} is not summed as an integer: bound by accumulator()"),
+        }
+    }
+    fn emit(&self, groups: &[u32], errors: &mut Vec<(usize, Arc<str>)>) -> ArrayRef {
+        let values = groups.iter().enumerate().map(|(i, g)| {
+            let sum = &self.sums[*g as usize];
+            if sum.count == 0 {
+                return None;
+            }
+            self.finish.apply(sum).map_err(|e| errors.push((i, e.into()))).ok()
+        });
+        match self.finish.output() {
+            DataType::Int64 => Arc::new(values.map(|v| v.map(|v| v as i64)).collect::<Int64Array>()),
+            DataType::UInt64 => Arc::new(values.map(|v| v.map(|v| v as u64)).collect::<UInt64Array>()),
+            output => Arc::new(values.collect::<Decimal128Array>().with_data_type(output.clone())),
+        }
+    }
+    fn clear(&mut self, group: u32) {
+        self.sums[group as usize] = WideSum::default();
+    }
+}
+
+/// sum and avg of floats.
+struct Floats {
+    rows: Selection,
+    sums: Vec<(ExactSum, Diff)>,
+    average: bool,
+    output: DataType,
+}
+
+impl Accumulator for Floats {
+    fn grow(&mut self, groups: usize) {
+        self.sums.resize(groups, Default::default());
+    }
+    fn update(&mut self, groups: &[u32], batch: &RecordBatch, diffs: &[Diff]) {
+        let column = batch.column(self.rows.argument.expect("a sum has an argument"));
+        let wide = arrow::compute::cast(column, &DataType::Float64).expect("floats widen");
+        let (values, sums) = (wide.as_primitive::<Float64Type>().values(), &mut self.sums);
+        self.rows.each(groups, batch, diffs, |i, g, d| {
+            sums[g].0.add(values[i], d);
+            sums[g].1 += d;
+        });
+    }
+    fn emit(&self, groups: &[u32], _errors: &mut Vec<(usize, Arc<str>)>) -> ArrayRef {
+        let values = groups.iter().map(|g| {
+            let (sum, count) = &self.sums[*g as usize];
+            (*count != 0).then(|| if self.average { sum.value() / *count as f64 } else { sum.value() })
+        });
+        match self.output {
+            DataType::Float32 => Arc::new(values.map(|v| v.map(|v| v as f32)).collect::<Float32Array>()),
+            _ => Arc::new(values.collect::<Float64Array>()),
+        }
+    }
+    fn clear(&mut self, group: u32) {
+        self.sums[group as usize] = Default::default();
+    }
+}
+
+/// min and max: the values of all groups in one B-tree, by group and then by their order.
+struct Extreme {
+    rows: Selection,
+    converter: RowConverter,
+    values: BTreeMap<(u32, Row), Diff>,
+    least: bool,
+}
+
+impl Extreme {
+    fn new(rows: Selection, input: DataType, least: bool) -> Result<Extreme, String> {
+        let converter = RowConverter::new(vec![SortField::new(input.clone())])
+            .map_err(|e| format!("min and max of {input} are not supported: {e}"))?;
+        Ok(Extreme { rows, converter, values: BTreeMap::new(), least })
+    }
+
+    fn add(&mut self, group: u32, value: &[u8], diff: Diff) {
+        use std::collections::btree_map::Entry;
+        match self.values.entry((group, Row::from_slice(value))) {
+            Entry::Vacant(entry) => _ = entry.insert(diff),
+            Entry::Occupied(mut entry) => {
+                *entry.get_mut() += diff;
+                if *entry.get() == 0 {
+                    entry.remove();
+                }
+            }
+        }
+    }
+}
+
+impl Accumulator for Extreme {
+    fn grow(&mut self, _groups: usize) {}
+    fn update(&mut self, groups: &[u32], batch: &RecordBatch, diffs: &[Diff]) {
+        let column = batch.column(self.rows.argument.expect("min and max have an argument"));
+        let values =
+            self.converter.convert_columns(std::slice::from_ref(column)).expect("the type was checked");
+        // Neighbours that are the same (lines of one document) cost one access.
+        let (mut run, mut sum) = (None::<(u32, usize)>, 0);
+        let mut runs = Vec::new();
+        self.rows.each(groups, batch, diffs, |i, g, d| {
+            if run.is_some_and(|(group, at)| group as usize == g && values.row(at) == values.row(i)) {
+                sum += d;
+            } else {
+                runs.extend(run.map(|r| (r, sum)));
+                (run, sum) = (Some((g as u32, i)), d);
+            }
+        });
+        runs.extend(run.map(|r| (r, sum)));
+        runs.into_iter()
+            .filter(|(_, d)| *d != 0)
+            .for_each(|((g, i), d)| self.add(g, values.row(i).data(), d));
+    }
+    fn emit(&self, groups: &[u32], _errors: &mut Vec<(usize, Arc<str>)>) -> ArrayRef {
+        let nothing = self
+            .converter
+            .convert_columns(&[new_null_array(&self.input(), 1)])
+            .expect("the type was checked");
+        let null = nothing.row(0);
+        let first = |g: u32| {
+            let mut range = self.values.range((g, Row::default())..(g + 1, Row::default()));
+            if self.least { range.next() } else { range.next_back() }
+        };
+        let parser = self.converter.parser();
+        let rows = groups.iter().map(|g| match first(*g) {
+            Some(((_, value), _)) => parser.parse(value.as_slice()),
+            None => parser.parse(null.data()),
+        });
+        let mut columns = self.converter.convert_rows(rows).expect("rows that this converter wrote");
+        columns.pop().expect("one column in, one column out")
+    }
+    fn clear(&mut self, group: u32) {
+        let left: Vec<_> = self
+            .values
+            .range((group, Row::default())..(group + 1, Row::default()))
+            .map(|(k, _)| k.clone())
+            .collect();
+        left.iter().for_each(|key| _ = self.values.remove(key));
+    }
+}
+
+impl Extreme {
+    fn input(&self) -> DataType {
+        let empty = self.converter.convert_rows(std::iter::empty()).expect("no rows convert");
+        empty[0].data_type().clone()
+    }
+}
+
+/// Any aggregate over the distinct values of a group.
+struct Distinct {
+    rows: Selection,
+    codec: Codec,
+    argument: usize,
+    values: Interner,
+    counts: Vec<Diff>,
+    inner: Box<dyn Accumulator>,
+}
+
+impl Accumulator for Distinct {
+    fn grow(&mut self, groups: usize) {
+        self.inner.grow(groups);
+    }
+    fn update(&mut self, groups: &[u32], batch: &RecordBatch, diffs: &[Diff]) {
+        let encoded = self.codec.encode(&[batch.column(self.argument).clone()], batch.num_rows());
+        let (values, counts) = (&mut self.values, &mut self.counts);
+        let mut steps = vec![0; groups.len()];
+        let mut key = Vec::new();
+        let mut last = u32::MAX;
+        let mut emptied = Vec::new();
+        self.rows.each(groups, batch, diffs, |i, g, d| {
+            // The lines of one document follow each other with the same value: one look-up for all of them.
+            let same = key.get(..4) == Some(&(g as u32).to_le_bytes()[..]) && &key[4..] == encoded.row(i);
+            if !same {
+                key.clear();
+                key.extend_from_slice(&(g as u32).to_le_bytes());
+                key.extend_from_slice(encoded.row(i));
+                last = values.intern(hash(&key), &key).0;
+            }
+            let at = last as usize;
+            if at >= counts.len() {
+                counts.resize(at + 1, 0);
+            }
+            let before = counts[at] > 0;
+            counts[at] += d;
+            steps[i] = Diff::from(counts[at] > 0) - Diff::from(before);
+            if counts[at] == 0 {
+                emptied.push(last);
+            }
+        });
+        for id in emptied {
+            // It may have come again, or be listed twice.
+            if counts[id as usize] == 0 {
+                values.remove(id);
+            }
+        }
+        self.inner.update(groups, batch, &steps);
+    }
+    fn emit(&self, groups: &[u32], errors: &mut Vec<(usize, Arc<str>)>) -> ArrayRef {
+        self.inner.emit(groups, errors)
+    }
+    fn clear(&mut self, group: u32) {
+        self.inner.clear(group);
+    }
+}
