@@ -1,0 +1,214 @@
+//! `Engine`: the handle to the workers, and `Collector`, which puts their shares of an answer together.
+mod collect;
+
+pub use collect::Collector;
+
+use crate::worker::{Command, Local, Report};
+use crate::{Delta, Diff, Mode, Plan, Table, Time, View};
+use arrow::array::RecordBatch;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, Thread};
+
+/// What one worker hands over: its share of the changes of views that are complete up to a time.
+pub struct Output {
+    /// Which worker.
+    pub worker: usize,
+    /// The last tick this worker was told of.
+    pub told: Time,
+    /// One for each view whose share moved.
+    pub seals: Vec<Seal>,
+}
+
+/// One worker's share of a view's changes.
+pub struct Seal {
+    /// The view.
+    pub view: Arc<View>,
+    /// No change before `upper` is still to come from this worker.
+    pub upper: Time,
+    /// The changes.
+    pub changes: Vec<Delta>,
+    /// Failures that came or went.
+    pub errs: Vec<(Arc<str>, Time, Diff)>,
+}
+
+/// The running workers: threads that each keep a share of every view.
+pub struct Engine {
+    workers: Vec<Handle>,
+    /// Commands reach every worker in the order in which this lock was taken.
+    order: Mutex<()>,
+    thread: JoinHandle<()>,
+}
+
+struct Handle {
+    commands: Sender<Command>,
+    thread: Thread,
+    report: Arc<Mutex<Report>>,
+}
+
+/// Commands that may wait at a worker before `tick` blocks.
+const COMMANDS_WAITING_MAX: usize = 2;
+
+impl Engine {
+    /// Starts `workers` threads. Their outputs go to `output`, for a [`Collector`]. Errors say why no worker could start.
+    pub fn start(workers: usize, output: Sender<Output>) -> Result<Engine, String> {
+        let mut config = timely::WorkerConfig::default();
+        let merging = differential_dataflow::Config { idle_merge_effort: Some(1000) };
+        differential_dataflow::configure(&mut config, &merging);
+        let communication = timely::CommunicationConfig::Process(workers);
+        let config = timely::Config { communication, worker: config };
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..workers).map(|_| bounded(COMMANDS_WAITING_MAX)).unzip();
+        let slots = Mutex::new(receivers.into_iter().map(Some).collect::<Vec<Option<Receiver<Command>>>>());
+        let reports: Vec<Arc<Mutex<Report>>> = (0..workers).map(|_| Arc::default()).collect();
+        let (ready, threads) = bounded(workers);
+        let theirs = reports.clone();
+        let guards = timely::execute(config, move |worker| {
+            let index = worker.index();
+            let commands = slots.lock().unwrap_or_else(|e| e.into_inner())[index].take();
+            let commands = commands.expect("each worker starts once");
+            _ = ready.send((index, std::thread::current()));
+            Local::new(worker, output.clone(), theirs[index].clone()).run(&commands);
+        });
+        let guards = guards.map_err(|e| format!("cannot start {workers} workers: {e}"))?;
+        let mut threads: Vec<(usize, Thread)> = threads.iter().take(workers).collect();
+        threads.sort_by_key(|(index, _)| *index);
+        let workers = senders.into_iter().zip(threads).zip(reports);
+        let workers =
+            workers.map(|((commands, (_, thread)), report)| Handle { commands, thread, report }).collect();
+        // The guards are not Send over a join, so a thread of their own waits for the workers to end.
+        let thread = std::thread::Builder::new()
+            .name("engine".into())
+            .spawn(move || {
+                guards.join().into_iter().for_each(|result| {
+                    if let Err(reason) = result {
+                        panic!("a worker ended: {reason}");
+                    }
+                })
+            })
+            .map_err(|e| format!("cannot start a thread for the workers: {e}"))?;
+        Ok(Engine { workers, order: Mutex::new(()), thread })
+    }
+
+    /// Whether a plan can be maintained; else which column or function cannot. Ask before `create_view`.
+    pub fn check(plan: &Plan) -> Result<(), String> {
+        crate::codec::Codec::new(&plan.schema())?;
+        crate::render::check(plan)
+    }
+
+    /// Whether a table can be kept; else which column cannot. Ask before `create_table`.
+    pub fn check_table(table: &Table) -> Result<(), String> {
+        crate::codec::Codec::new(&table.input_schema())?;
+        match table.mode {
+            Mode::Append => Ok(()),
+            Mode::Latest { .. } => crate::state::latest::Latest::new(table).map(|_| ()),
+        }
+    }
+
+    fn tell(&self, mut command: impl FnMut(usize) -> Command) {
+        let _order = self.order.lock().unwrap_or_else(|e| e.into_inner());
+        for (index, worker) in self.workers.iter().enumerate() {
+            // A worker that is gone has stopped the process already.
+            _ = worker.commands.send(command(index));
+            worker.thread.unpark();
+        }
+    }
+
+    /// Declares a table. It is empty and follows the next ticks.
+    pub fn create_table(&self, table: Arc<Table>) {
+        self.tell(|_| Command::CreateTable(table.clone()));
+    }
+
+    /// Forgets a table that no view reads.
+    pub fn drop_table(&self, name: &str) {
+        let name: Arc<str> = name.into();
+        self.tell(|_| Command::DropTable(name.clone()));
+    }
+
+    /// Begins to maintain a view, as of the last tick: its first output is all its rows at that time.
+    pub fn create_view(&self, view: Arc<View>, plan: Arc<Plan>) {
+        self.tell(|_| Command::CreateView(view.clone(), plan.clone()));
+    }
+
+    /// Stops maintaining a view that no other view reads.
+    pub fn drop_view(&self, name: &str) {
+        let name: Arc<str> = name.into();
+        self.tell(|_| Command::DropView(name.clone()));
+    }
+
+    /// Closes the tick `time` with the given rows (columns as `Table::input_schema`), which count as inserted at `time`. Times strictly
+    /// increase. Blocks while the workers are far behind.
+    pub fn tick(&self, time: Time, rows: Vec<(Arc<str>, RecordBatch)>) {
+        let mut shares = self.shares(time, rows);
+        self.tell(|index| Command::Tick(time, std::mem::take(&mut shares[index])));
+    }
+
+    /// Splits batches evenly: any worker can take any row, as rows find their worker by key later.
+    fn shares(&self, time: Time, rows: Vec<(Arc<str>, RecordBatch)>) -> Vec<Vec<(Arc<str>, RecordBatch)>> {
+        let workers = self.workers.len();
+        let mut shares = vec![Vec::new(); workers];
+        for (i, (table, batch)) in rows.into_iter().enumerate() {
+            let n = batch.num_rows();
+            if workers == 1 || n < SPLIT_ROWS_MIN {
+                shares[(time as usize).wrapping_add(i) % workers].push((table, batch));
+                continue;
+            }
+            for (index, share) in shares.iter_mut().enumerate() {
+                let (from, to) = (n * index / workers, n * (index + 1) / workers);
+                share.push((table.clone(), batch.slice(from, to - from)));
+            }
+        }
+        shares
+    }
+
+    /// The operators of a view's dataflow and the arrangements it shares, as worker 0 rendered them: text for EXPLAIN.
+    pub fn describe(&self, view: &str) -> String {
+        let report = self.workers[0].report.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let mut text = String::new();
+        if let Some(dataflow) = report.dataflows.get(&format!("view {view}")) {
+            dataflow.operators.iter().for_each(|o| text += &format!("{o}\n"));
+            let mut rest = dataflow.uses.clone();
+            let mut shown = std::collections::BTreeSet::new();
+            while let Some(fingerprint) = rest.pop() {
+                let Some(used) = report.dataflows.get(&fingerprint) else { continue };
+                if shown.insert(fingerprint) {
+                    text += &format!("\narrangement by {}\n", used.description);
+                    text += &format!("  read by: {}\n", used.users.join("; "));
+                    used.operators.iter().for_each(|o| text += &format!("  {o}\n"));
+                    rest.extend(used.uses.iter().cloned());
+                }
+            }
+        }
+        text
+    }
+
+    /// Figures for the metrics: name with labels, value.
+    pub fn metrics(&self) -> Vec<(String, f64)> {
+        let mut figures: BTreeMap<String, f64> = BTreeMap::new();
+        for worker in &self.workers {
+            let report = worker.report.lock().unwrap_or_else(|e| e.into_inner());
+            for dataflow in report.dataflows.values() {
+                let label = dataflow.description.replace(['"', '\\', '\n'], " ");
+                *figures.entry(format!("tallyflow_state_rows{{dataflow=\"{label}\"}}")).or_default() +=
+                    dataflow.state_rows as f64;
+            }
+            for (name, rows) in &report.tap_rows {
+                *figures.entry(format!("tallyflow_history_rows{{name=\"{name}\"}}")).or_default() +=
+                    *rows as f64;
+            }
+        }
+        figures.into_iter().collect()
+    }
+
+    /// Ends the workers after all that was told them.
+    pub fn shutdown(self) {
+        self.tell(|_| Command::Shutdown);
+        if let Err(reason) = self.thread.join() {
+            std::panic::resume_unwind(reason);
+        }
+    }
+}
+
+/// Smaller batches are not worth splitting.
+const SPLIT_ROWS_MIN: usize = 512;

@@ -1,0 +1,138 @@
+//! `Collector`: the shares of all workers become ticks, each complete for every view.
+use super::{Output, Seal};
+use crate::codec::Codec;
+use crate::tap::consolidate;
+use crate::{Batch, Delta, Diff, Tick, Time, View};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Puts the workers' shares together: a tick is ready when every view is complete at every worker.
+pub struct Collector {
+    /// The last tick each worker was told of.
+    told: Vec<Time>,
+    views: BTreeMap<Arc<str>, Collected>,
+    /// Everything before has been given out.
+    lower: Time,
+}
+
+/// What has come of one view.
+struct Collected {
+    view: Arc<View>,
+    codec: Codec,
+    uppers: Vec<Time>,
+    changes: Vec<Delta>,
+    errs: Vec<(Arc<str>, Time, Diff)>,
+    /// Whether ticks wait for it: a view that is there from the start is waited for, one that comes later only once it has caught up.
+    awaited: bool,
+    /// Whether its first rows were given out.
+    live: bool,
+}
+
+impl Collected {
+    fn upper(&self) -> Time {
+        self.uppers.iter().copied().min().unwrap_or(0)
+    }
+}
+
+impl Collector {
+    /// For so many workers.
+    pub fn new(workers: usize) -> Collector {
+        Collector { told: vec![0; workers], views: BTreeMap::new(), lower: 0 }
+    }
+
+    /// A view was created. Unless nothing has been given out yet, it holds nobody back until its first rows are complete.
+    ///
+    /// # Panics
+    /// If a column cannot be kept: `Engine::check` says so before.
+    pub fn create(&mut self, view: Arc<View>) {
+        let codec = Codec::new(&view.schema).expect("checked by Engine::check");
+        let uppers = vec![0; self.told.len()];
+        let collected = Collected {
+            view: view.clone(),
+            codec,
+            uppers,
+            changes: vec![],
+            errs: vec![],
+            awaited: self.lower == 0,
+            live: false,
+        };
+        self.views.insert(view.name.clone(), collected);
+    }
+
+    /// A view was dropped.
+    pub fn drop_view(&mut self, name: &str) {
+        self.views.remove(name);
+    }
+
+    /// Takes a worker's output in.
+    pub fn absorb(&mut self, output: Output) {
+        self.told[output.worker] = output.told;
+        for Seal { view, upper, changes, errs } in output.seals {
+            // Of a view that was dropped, and perhaps declared anew, nothing more is wanted.
+            let Some(collected) = self.views.get_mut(&view.name).filter(|c| Arc::ptr_eq(&c.view, &view))
+            else {
+                continue;
+            };
+            collected.uppers[output.worker] = upper;
+            collected.changes.extend(changes);
+            collected.errs.extend(errs);
+        }
+    }
+
+    /// The next tick, if the common time of all views has moved; `positions` is left empty. Views that have become complete for the first
+    /// time are named in the second part: a sink must `create` them before it applies the tick.
+    #[allow(clippy::should_implement_trait, reason = "there is always a next tick, perhaps later")]
+    pub fn next(&mut self) -> Option<(Tick, Vec<Arc<View>>)> {
+        let told = self.told.iter().copied().min().unwrap_or(0);
+        let awaited = self.views.values().filter(|c| c.awaited).map(Collected::upper);
+        let upper = awaited.min().unwrap_or(Time::MAX).min(told + 1);
+        if upper <= self.lower {
+            return None;
+        }
+        let lower = std::mem::replace(&mut self.lower, upper);
+        // A view that is complete up to the common time joins in; its first rows count as changes of this tick.
+        let mut fresh = Vec::new();
+        for collected in self.views.values_mut().filter(|c| !c.live && c.upper() >= upper) {
+            (collected.live, collected.awaited) = (true, true);
+            collected.changes.iter_mut().for_each(|d| d.time = d.time.max(lower));
+            collected.errs.iter_mut().for_each(|(_, time, _)| *time = (*time).max(lower));
+            fresh.push((collected.view.clone(), collected.seal(upper, true)));
+        }
+        let mut batches: Vec<Batch> = Vec::new();
+        let (views, first): (Vec<_>, Vec<_>) = fresh.into_iter().unzip();
+        let is_fresh = |c: &Collected| views.iter().any(|v| Arc::ptr_eq(v, &c.view));
+        batches.extend(first.into_iter().flatten());
+        batches.extend(
+            self.views.values_mut().filter(|c| c.live && !is_fresh(c)).filter_map(|c| c.seal(upper, false)),
+        );
+        Some((Tick { lower, upper, positions: vec![], batches }, views))
+    }
+}
+
+impl Collected {
+    /// The changes before `upper`, consolidated over the workers; `moved` if their times are not those the workers gave them.
+    fn seal(&mut self, upper: Time, moved: bool) -> Option<Batch> {
+        let (ready, later): (Vec<_>, Vec<_>) = self.changes.drain(..).partition(|d| d.time < upper);
+        self.changes = later;
+        let mut by_time: BTreeMap<Time, Vec<Delta>> = BTreeMap::new();
+        ready.into_iter().for_each(|d| by_time.entry(d.time).or_default().push(d));
+        let mut changes = Vec::new();
+        for deltas in by_time.into_values() {
+            // One worker's share is consolidated already.
+            changes.extend(if self.uppers.len() == 1 && !moved {
+                deltas
+            } else {
+                consolidate(deltas, &self.codec)
+            });
+        }
+        let mut sums: BTreeMap<(Time, Arc<str>), Diff> = BTreeMap::new();
+        let (ready, later): (Vec<_>, Vec<_>) = self.errs.drain(..).partition(|(_, t, _)| *t < upper);
+        self.errs = later;
+        ready.into_iter().for_each(|(m, t, d)| *sums.entry((t, m)).or_insert(0) += d);
+        let errs: Vec<_> = sums.into_iter().filter(|(_, d)| *d != 0).map(|((t, m), d)| (m, t, d)).collect();
+        if changes.is_empty() && errs.is_empty() {
+            return None;
+        }
+        Some(Batch { view: self.view.clone(), changes, errs })
+    }
+}

@@ -1,0 +1,33 @@
+//! What a view means: a relational plan rendered as timely and differential operators. No I/O, no async.
+//!
+//! The reader's map, in the order in which a change passes:
+//!
+//! | file | noun | what it is |
+//! |---|---|---|
+//! | [`delta`] | [`Delta`] | rows that changed at one time, as an Arrow batch with a diff for each row |
+//! | [`plan`] | [`Plan`] | what a dataflow can maintain: an enum, lowered from SQL by `queries` |
+//! | [`value`] | [`value::Value`] | one cell, borrowed, for those who print rows |
+//! | [`codec`] | [`codec::Codec`] | Arrow columns to compact bytes and back, where state needs bytes |
+//! | [`batch`] | [`Batch`], [`Tick`] | all changes of one view up to a time, and of all views at one time |
+pub mod batch;
+pub mod codec;
+pub mod delta;
+pub mod engine;
+pub mod plan;
+mod render;
+pub mod row;
+mod state;
+pub mod table;
+mod tap;
+pub mod value;
+mod worker;
+
+pub use batch::{Batch, Position, Tick, View};
+pub use delta::Delta;
+pub use plan::Plan;
+pub use table::{Mode, Table};
+
+/// Milliseconds since 1970 on the logical clock (design: ticks strictly increase).
+pub type Time = u64;
+/// How often a row was added (positive) or taken away (negative).
+pub type Diff = i64;

@@ -1,0 +1,155 @@
+//! Filter and project, fused and vectorised. A batch that fails is halved until the failing row is alone.
+use super::{Errs, Oks};
+use crate::plan::Expr;
+use crate::state::{batch_of, pick};
+use crate::{Delta, Diff, Time};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::DataFusionError;
+use std::sync::Arc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::operator::Operator;
+use timely::progress::operate::FrontierInterest;
+
+/// Keeps what `filter` says and computes `project`; failing rows leave as errs.
+pub(super) fn map<'s>(
+    input: Oks<'s>,
+    filter: Option<Expr>,
+    project: Option<Vec<Expr>>,
+    schema: SchemaRef,
+) -> (Oks<'s>, Errs<'s>) {
+    let mut builder = OperatorBuilder::new("Map".into(), input.scope());
+    let mut input = builder.new_input(input, Pipeline);
+    builder.set_notify_for(0, FrontierInterest::Never);
+    let (oks, ok_stream) = builder.new_output();
+    let (errs, err_stream) = builder.new_output();
+    let mut oks = OutputBuilder::<_, CapacityContainerBuilder<Vec<Delta>>>::from(oks);
+    let mut errs = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Arc<str>, Time, Diff)>>>::from(errs);
+    let work = Work { filter, project, schema };
+    builder.build(move |_| {
+        move |_| {
+            let (mut oks, mut errs) = (oks.activate(), errs.activate());
+            input.for_each(|cap, data| {
+                let mut oks = oks.session_with_builder(&cap);
+                let mut errs = errs.session_with_builder(&cap);
+                for delta in data.drain(..) {
+                    work.apply(delta, &mut |d| oks.give(d), &mut |e| errs.give(e));
+                }
+            });
+        }
+    });
+    (ok_stream, err_stream)
+}
+
+struct Work {
+    filter: Option<Expr>,
+    project: Option<Vec<Expr>>,
+    schema: SchemaRef,
+}
+
+impl Work {
+    fn apply(
+        &self,
+        delta: Delta,
+        give: &mut impl FnMut(Delta),
+        fail: &mut impl FnMut((Arc<str>, Time, Diff)),
+    ) {
+        let rows = delta.len();
+        match self.evaluate(&delta) {
+            Ok(delta) if delta.is_empty() => {}
+            Ok(delta) => give(delta),
+            Err(error) if rows == 1 => fail((message(&error), delta.time, delta.diffs[0])),
+            Err(_) => {
+                let middle = rows / 2;
+                for (from, length) in [(0, middle), (middle, rows - middle)] {
+                    let part = Delta {
+                        time: delta.time,
+                        rows: delta.rows.slice(from, length),
+                        diffs: delta.diffs[from..from + length].to_vec(),
+                    };
+                    self.apply(part, give, fail);
+                }
+            }
+        }
+    }
+
+    fn evaluate(&self, delta: &Delta) -> Result<Delta, DataFusionError> {
+        let Delta { time, rows, diffs } = delta;
+        let (rows, diffs) = match &self.filter {
+            None => (rows.clone(), diffs.clone()),
+            Some(filter) => {
+                let kept = filter.evaluate(rows)?.into_array(rows.num_rows())?;
+                let kept = kept.as_boolean_opt().ok_or_else(|| {
+                    DataFusionError::Execution(format!("the condition {filter} is not a boolean"))
+                })?;
+                keep(rows, diffs, kept)?
+            }
+        };
+        let rows = match &self.project {
+            _ if diffs.is_empty() => rows,
+            None => rows,
+            Some(project) => {
+                let columns: Result<Vec<ArrayRef>, DataFusionError> = project
+                    .iter()
+                    .zip(self.schema.fields())
+                    .map(|(e, field)| {
+                        let column = e.evaluate(&rows)?.into_array(rows.num_rows())?;
+                        // Functions may answer with another form of a type than they declared (text views).
+                        if column.data_type() == field.data_type() {
+                            Ok(column)
+                        } else {
+                            Ok(arrow::compute::cast(&column, field.data_type())?)
+                        }
+                    })
+                    .collect();
+                batch_of(self.schema.clone(), columns?, diffs.len())
+            }
+        };
+        Ok(Delta { time: *time, rows, diffs })
+    }
+}
+
+fn keep(
+    rows: &RecordBatch,
+    diffs: &[Diff],
+    kept: &arrow::array::BooleanArray,
+) -> Result<(RecordBatch, Vec<Diff>), DataFusionError> {
+    let taken = |i: usize| kept.is_valid(i) && kept.value(i);
+    let count = (0..kept.len()).filter(|i| taken(*i)).count();
+    if count == kept.len() {
+        return Ok((rows.clone(), diffs.to_vec()));
+    }
+    let diffs = diffs.iter().enumerate().filter(|(i, _)| taken(*i)).map(|(_, d)| *d).collect();
+    if rows.num_columns() == 0 {
+        return Ok((pick(rows, UInt32Array::from(vec![0; count])), diffs));
+    }
+    Ok((filter_record_batch(rows, kept)?, diffs))
+}
+
+/// The reason without the frames that DataFusion wraps around it.
+fn message(error: &DataFusionError) -> Arc<str> {
+    let text = error.find_root().to_string();
+    let text = ["Arrow error: ", "Execution error: ", "Compute error: "]
+        .iter()
+        .fold(text.as_str(), |t, prefix| t.strip_prefix(prefix).unwrap_or(t));
+    text.to_lowercase().into()
+}
+
+/// The same rows with negated multiplicities.
+pub(super) fn negate(input: Oks<'_>) -> Oks<'_> {
+    input.unary(Pipeline, "Negate", |_, _| {
+        move |input, output| {
+            input.for_each(|cap, data| {
+                let mut session = output.session(&cap);
+                for mut delta in data.drain(..) {
+                    delta.diffs.iter_mut().for_each(|d| *d = -*d);
+                    session.give(delta);
+                }
+            });
+        }
+    })
+}

@@ -1,0 +1,156 @@
+//! `Tap`: the changes of a table or view inside one worker, for the dataflows that read it, those that come later too.
+use crate::codec::Codec;
+use crate::render::Reader;
+use crate::state::pick;
+use crate::{Delta, Diff, Time};
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::datatypes::SchemaRef;
+use hashbrown::HashTable;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+/// So many small batches are put together.
+const LOOSE_MAX: usize = 64;
+
+/// One worker's share of a table's or view's rows and failures, and who follows them.
+pub(crate) struct Tap {
+    codec: Codec,
+    /// All changes so far, whose sum is the current rows; none are kept for a tap that nobody joins late.
+    history: Option<Vec<(RecordBatch, Vec<Diff>)>>,
+    /// Rows of the history, and how many it had when it was last consolidated. Insertions alone need no consolidation.
+    rows: usize,
+    rows_consolidated: usize,
+    retracted: bool,
+    /// Batches at the end of the history that were not put together yet.
+    loose: usize,
+    errs: BTreeMap<Arc<str>, Diff>,
+    /// Everything before has been pushed.
+    upper: Time,
+    readers: Vec<Weak<RefCell<Reader>>>,
+}
+
+impl Tap {
+    /// A tap that remembers, for those that come later.
+    pub(crate) fn new(schema: &SchemaRef, upper: Time) -> Result<Tap, String> {
+        Ok(Tap { history: Some(Vec::new()), ..Tap::forgetful(schema, upper)? })
+    }
+
+    /// A tap whose only reader is there from the start.
+    pub(crate) fn forgetful(schema: &SchemaRef, upper: Time) -> Result<Tap, String> {
+        let codec = Codec::new(schema)?;
+        let (rows, rows_consolidated, loose, retracted) = (0, 0, 0, false);
+        let (errs, readers) = Default::default();
+        Ok(Tap { codec, history: None, rows, rows_consolidated, retracted, loose, errs, upper, readers })
+    }
+
+    /// Adds changes, and says that no others before `upper` will come.
+    pub(crate) fn push(&mut self, deltas: &[Delta], errs: &[(Arc<str>, Time, Diff)], upper: Time) {
+        if deltas.is_empty() && errs.is_empty() && upper == self.upper {
+            return;
+        }
+        self.upper = upper;
+        self.readers.retain(|reader| match reader.upgrade() {
+            Some(reader) => {
+                reader.borrow_mut().push(deltas, errs, upper);
+                true
+            }
+            None => false,
+        });
+        for (message, _, diff) in errs {
+            let count = self.errs.entry(message.clone()).or_insert(0);
+            *count += diff;
+            if *count == 0 {
+                self.errs.remove(message);
+            }
+        }
+        if let Some(history) = &mut self.history {
+            for delta in deltas {
+                self.rows += delta.len();
+                self.retracted |= delta.diffs.iter().any(|d| *d < 0);
+                history.push((delta.rows.clone(), delta.diffs.clone()));
+                self.loose += 1;
+            }
+        }
+        if self.retracted && self.rows > 2 * self.rows_consolidated + 4096 {
+            self.consolidate();
+        } else if self.loose >= LOOSE_MAX {
+            self.concatenate();
+        }
+    }
+
+    /// Small batches become one: else each would cost whoever reads them, and each its own buffers.
+    fn concatenate(&mut self) {
+        let Some(history) = &mut self.history else { return };
+        let loose = history.split_off(history.len() - self.loose);
+        self.loose = 0;
+        let Some((first, _)) = loose.first() else { return };
+        let joined = arrow::compute::concat_batches(&first.schema(), loose.iter().map(|(batch, _)| batch));
+        let diffs = loose.iter().flat_map(|(_, diffs)| diffs.iter().copied()).collect();
+        history.push((joined.expect("one table, one type a column"), diffs));
+    }
+
+    fn consolidate(&mut self) {
+        let history = self.history.take().unwrap_or_default();
+        let deltas = history.into_iter().map(|(rows, diffs)| Delta { time: 0, rows, diffs }).collect();
+        let deltas = consolidate(deltas, &self.codec);
+        self.rows = deltas.iter().map(Delta::len).sum();
+        self.rows_consolidated = self.rows;
+        self.loose = deltas.len();
+        self.history = Some(deltas.into_iter().map(|d| (d.rows, d.diffs)).collect());
+        self.concatenate();
+    }
+
+    /// All changes so far as changes at `time`, and the failures.
+    pub(crate) fn snapshot(&self, time: Time) -> (Vec<Delta>, Vec<(Arc<str>, Time, Diff)>) {
+        let history = self.history.iter().flatten();
+        let deltas =
+            history.map(|(rows, diffs)| Delta { time, rows: rows.clone(), diffs: diffs.clone() }).collect();
+        (deltas, self.errs.iter().map(|(message, diff)| (message.clone(), time, *diff)).collect())
+    }
+
+    pub(crate) fn upper(&self) -> Time {
+        self.upper
+    }
+
+    pub(crate) fn follow(&mut self, reader: &Rc<RefCell<Reader>>) {
+        self.readers.push(Rc::downgrade(reader));
+    }
+
+    /// Rows in the history: at least as many as there are now.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+}
+
+/// Sums the diffs of equal rows over deltas of one time; rows whose sum is 0 are gone.
+pub(crate) fn consolidate(deltas: Vec<Delta>, codec: &Codec) -> Vec<Delta> {
+    let encoded: Vec<_> = deltas.iter().map(|d| codec.encode(d.rows.columns(), d.len())).collect();
+    let mut sums: Vec<Vec<Diff>> = deltas.iter().map(|d| vec![0; d.len()]).collect();
+    let mut table: HashTable<(u64, u32, u32)> = HashTable::new();
+    for (i, delta) in deltas.iter().enumerate() {
+        for (j, diff) in delta.diffs.iter().enumerate() {
+            let row = encoded[i].row(j);
+            let hash = crate::row::hash(row);
+            let equal =
+                |(h, a, b): &(u64, u32, u32)| *h == hash && encoded[*a as usize].row(*b as usize) == row;
+            let entry = table.entry(hash, equal, |(h, _, _)| *h).or_insert((hash, i as u32, j as u32));
+            let (_, a, b) = *entry.get();
+            sums[a as usize][b as usize] += diff;
+        }
+    }
+    deltas.into_iter().zip(sums).filter_map(|(delta, sums)| keep(delta, sums)).collect()
+}
+
+fn keep(delta: Delta, sums: Vec<Diff>) -> Option<Delta> {
+    if sums.iter().all(|d| *d != 0) {
+        return (!sums.is_empty()).then_some(Delta { diffs: sums, ..delta });
+    }
+    let kept: Vec<u32> = (0..sums.len() as u32).filter(|i| sums[*i as usize] != 0).collect();
+    if kept.is_empty() {
+        return None;
+    }
+    let diffs = kept.iter().map(|i| sums[*i as usize]).collect();
+    Some(Delta { time: delta.time, rows: pick(&delta.rows, UInt32Array::from(kept)), diffs })
+}
