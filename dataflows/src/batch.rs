@@ -25,6 +25,9 @@ pub struct View {
     pub sql: Arc<str>,
 }
 
+/// A failing expression's message that came (1) or went (-1) at a time.
+pub type Failure = (Arc<str>, Time, Diff);
+
 /// All changes of one view in `[lower, upper)` of the tick it came with, consolidated: no row twice at one time, no diff of 0.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -32,8 +35,8 @@ pub struct Batch {
     pub view: Arc<View>,
     /// The changes, by ascending time.
     pub changes: Vec<Delta>,
-    /// Failures of the view's expressions that came (1) or went (-1): message, time, diff.
-    pub errs: Vec<(Arc<str>, Time, Diff)>,
+    /// Failures of the view's expressions.
+    pub errs: Vec<Failure>,
 }
 
 /// The changes of every view in `[lower, upper)`: a sink applies all of them, or none, in one act.

@@ -153,6 +153,24 @@ impl Codec {
         self.values(row).nth(column).unwrap_or(Value::Null)
     }
 
+    /// Whether cells of a column can be compared as bytes with cells of `other`'s.
+    pub(crate) fn comparable(&self, column: usize, other: &Codec, other_column: usize) -> bool {
+        self.types[column] == other.types[other_column] && cells::comparable(&self.kinds[column])
+    }
+
+    /// How two cells of one type compare in SQL; none if one is NULL. They must be `comparable`.
+    #[inline]
+    pub(crate) fn compare(
+        &self,
+        (row, column): (&[u8], usize),
+        other: &Codec,
+        (other_row, other_column): (&[u8], usize),
+    ) -> Option<std::cmp::Ordering> {
+        let a = cells::raw(&self.kinds, &self.types, row, column)?;
+        let b = cells::raw(&other.kinds, &other.types, other_row, other_column)?;
+        Some(a.cmp(&b))
+    }
+
     /// The types of the columns.
     pub fn types(&self) -> &[DataType] {
         &self.types

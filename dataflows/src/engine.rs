@@ -4,7 +4,7 @@ mod collect;
 pub use collect::Collector;
 
 use crate::worker::{Command, Local, Report};
-use crate::{Delta, Diff, Mode, Plan, Table, Time, View};
+use crate::{Delta, Failure, Mode, Plan, Table, Time, View};
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub struct Seal {
     /// The changes.
     pub changes: Vec<Delta>,
     /// Failures that came or went.
-    pub errs: Vec<(Arc<str>, Time, Diff)>,
+    pub errs: Vec<Failure>,
 }
 
 /// The running workers: threads that each keep a share of every view.

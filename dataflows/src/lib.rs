@@ -22,7 +22,7 @@ mod tap;
 pub mod value;
 mod worker;
 
-pub use batch::{Batch, Position, Tick, View};
+pub use batch::{Batch, Failure, Position, Tick, View};
 pub use delta::Delta;
 pub use plan::Plan;
 pub use table::{Mode, Table};

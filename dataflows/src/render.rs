@@ -4,6 +4,7 @@
 //! each in a dataflow of its own, found by the plan it holds and the key it is arranged by, so that all who need it share it.
 //! Failing expressions are rows of a second stream, retracted when their cause is.
 mod arrange;
+mod fuse;
 mod import;
 mod join;
 mod map;
@@ -13,7 +14,7 @@ pub(crate) use arrange::{Arrangement, Index};
 pub(crate) use import::{Reader, publish};
 
 use crate::codec::Codec;
-use crate::plan::{Aggregate, Order, Plan};
+use crate::plan::{Aggregate, Expr, Order, Plan};
 use crate::row::hash;
 use crate::state::accumulate::accumulator;
 use crate::state::group::Groups;
@@ -23,10 +24,11 @@ use crate::state::topk::{TopK, Window};
 use crate::state::{Produced, Router, State};
 use crate::table::{Mode, Table};
 use crate::tap::Tap;
-use crate::{Delta, Diff, Time};
+use crate::{Delta, Failure, Time};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::row::SortField;
+use datafusion::physical_expr::expressions::Column;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -37,7 +39,7 @@ use timely::dataflow::{Scope, StreamVec};
 /// Rows that change.
 pub(crate) type Oks<'s> = StreamVec<'s, Time, Delta>;
 /// Failures that come and go: message, time, diff.
-pub(crate) type Errs<'s> = StreamVec<'s, Time, (Arc<str>, Time, Diff)>;
+pub(crate) type Errs<'s> = StreamVec<'s, Time, Failure>;
 
 /// What is there to read from when a dataflow is rendered.
 #[derive(Default)]
@@ -105,9 +107,24 @@ impl<'a, 's> Renderer<'a, 's> {
                 import::constant(self.scope, rows, self.as_of)
             }
             Plan::Map { input, filter, project, schema } => {
-                let input = self.plan(input);
+                let (input, filter) = match (&**input, filter) {
+                    // What join and aggregate can do on bytes need not be decoded first.
+                    (Plan::Join { .. }, None) if fuse::columns(project).is_some() => {
+                        return self.join_of(input, &fuse::columns(project).unwrap_or_default(), schema);
+                    }
+                    (Plan::Aggregate { group, .. }, Some(condition)) if !self.shares_arrangement(input) => {
+                        match fuse::having(condition, group.len()) {
+                            Some(having) => (self.grouped(input, Some(having)), None),
+                            None => (self.plan(input), filter.clone()),
+                        }
+                    }
+                    _ => (self.plan(input), filter.clone()),
+                };
+                if filter.is_none() && project.is_none() {
+                    return input;
+                }
                 self.operators.push("Map".into());
-                let (oks, errs) = map::map(input, filter.clone(), project.clone(), nullable(schema));
+                let (oks, errs) = map::map(input, filter, project.clone(), nullable(schema));
                 self.errs.push(errs);
                 oks
             }
@@ -116,25 +133,10 @@ impl<'a, 's> Renderer<'a, 's> {
                 self.scope.concatenate(inputs)
             }
             Plan::Negate(input) => map::negate(self.plan(input)),
-            Plan::Distinct(input) => {
-                let columns: Vec<usize> = (0..input.schema().fields().len()).collect();
-                self.aggregate("Distinct", input, &columns, &[], &input.schema())
-            }
-            Plan::Aggregate { input, group, aggregates, schema } => {
-                self.aggregate("Aggregate", input, group, aggregates, schema)
-            }
-            Plan::Join { left, right, on, null_equal, filter, schema } => {
-                let (left, right) =
-                    (Index::left(left, on, *null_equal), Index::right(right, on, *null_equal));
-                let joined = self.join(&left, &right, schema);
-                match filter {
-                    None => joined,
-                    Some(filter) => {
-                        let (oks, errs) = map::map(joined, Some(filter.clone()), None, nullable(schema));
-                        self.errs.push(errs);
-                        oks
-                    }
-                }
+            Plan::Distinct(_) | Plan::Aggregate { .. } => self.grouped(plan, None),
+            Plan::Join { schema, .. } => {
+                let all: Vec<usize> = (0..schema.fields().len()).collect();
+                self.join_of(plan, &all, schema)
             }
             Plan::Matched { left, joined } => {
                 let schema = nullable(&left.schema());
@@ -171,28 +173,46 @@ impl<'a, 's> Renderer<'a, 's> {
         oks
     }
 
-    fn aggregate(
-        &mut self,
-        name: &str,
-        input: &Plan,
-        group: &[usize],
-        aggregates: &[Aggregate],
-        schema: &SchemaRef,
-    ) -> Oks<'s> {
-        let input_schema = input.schema();
-        let (groups, columns) = group_state(&input_schema, group, aggregates, schema).expect(CHECKED);
-        let codec = Codec::for_columns(&input_schema, group).expect(CHECKED);
+    /// DISTINCT and GROUP BY, with a condition on the aggregates if there is one that can be fused.
+    fn grouped(&mut self, plan: &Plan, having: Option<Expr>) -> Oks<'s> {
+        let (input, mut groups, columns) = group_state(plan, having).expect(CHECKED);
+        let key = group_columns(plan);
+        let codec = Codec::for_columns(&input.schema(), &key).expect(CHECKED);
         let peers = self.scope.peers();
-        let router = Router::new(codec, group.to_vec(), columns, 0, peers);
-        let rows = stateful::route(self.plan(input), router);
-        let mut groups = groups;
         let owner = hash(&[]) % peers as u64 == self.scope.index() as u64;
-        let first = (group.is_empty() && owner).then(|| {
+        let global = key.is_empty() && matches!(plan, Plan::Aggregate { .. });
+        let router = Router::new(codec, key, columns, 0, peers);
+        let rows = stateful::route(self.plan(input), router);
+        let first = (global && owner).then(|| {
             let mut produced = Produced::default();
             groups.start_global(self.as_of, &mut produced);
             (self.as_of, produced)
         });
+        let name = if matches!(plan, Plan::Distinct(_)) { "Distinct" } else { "Aggregate" };
         self.stateful(name, rows, Box::new(groups), first)
+    }
+
+    /// Some columns of a join.
+    fn join_of(&mut self, plan: &Plan, columns: &[usize], schema: &SchemaRef) -> Oks<'s> {
+        let Plan::Join { left, right, on, null_equal, filter, schema: joined_schema } = plan else {
+            unreachable!("only joins are joined")
+        };
+        let (left, right) = (Index::left(left, on, *null_equal), Index::right(right, on, *null_equal));
+        let on_bytes = filter.as_ref().map(|f| join::Predicate::new(f, &left, &right));
+        match (filter, on_bytes) {
+            (Some(filter), Some(None)) => {
+                let all: Vec<usize> = (0..joined_schema.fields().len()).collect();
+                let joined = self.join(&left, &right, None, &all, joined_schema);
+                let project = columns
+                    .iter()
+                    .map(|i| -> Expr { Arc::new(Column::new(joined_schema.field(*i).name(), *i)) });
+                let (oks, errs) =
+                    map::map(joined, Some(filter.clone()), Some(project.collect()), nullable(schema));
+                self.errs.push(errs);
+                oks
+            }
+            (_, predicate) => self.join(&left, &right, predicate.flatten(), columns, schema),
+        }
     }
 
     fn stateful(
@@ -232,10 +252,7 @@ const CHECKED: &str = "checked by render::check before the plan was sent to the 
 pub(crate) fn check(plan: &Plan) -> Result<(), String> {
     match plan {
         Plan::Get { .. } | Plan::Values { .. } | Plan::Map { .. } | Plan::Union { .. } | Plan::Negate(_) => {}
-        Plan::Distinct(input) => _ = Codec::new(&input.schema())?,
-        Plan::Aggregate { input, group, aggregates, schema } => {
-            group_state(&input.schema(), group, aggregates, schema)?;
-        }
+        Plan::Distinct(_) | Plan::Aggregate { .. } => _ = group_state(plan, None)?,
         Plan::Join { left, right, on, null_equal, .. } => {
             for index in [Index::left(left, on, *null_equal), Index::right(right, on, *null_equal)] {
                 index.codecs()?;
@@ -251,25 +268,34 @@ pub(crate) fn check(plan: &Plan) -> Result<(), String> {
     plan.inputs().into_iter().try_for_each(check)
 }
 
-/// The state of a GROUP BY, and the input columns that its aggregates read.
-fn group_state(
-    input: &SchemaRef,
-    group: &[usize],
-    aggregates: &[Aggregate],
-    schema: &SchemaRef,
-) -> Result<(Groups, Vec<usize>), String> {
+/// The input columns that make a group.
+fn group_columns(plan: &Plan) -> Vec<usize> {
+    match plan {
+        Plan::Aggregate { group, .. } => group.clone(),
+        _ => (0..plan.schema().fields().len()).collect(),
+    }
+}
+
+/// The input of a GROUP BY or DISTINCT, its state, and the input columns that its aggregates read.
+fn group_state(plan: &Plan, having: Option<Expr>) -> Result<(&Plan, Groups, Vec<usize>), String> {
+    let (input, aggregates, schema): (_, &[Aggregate], _) = match plan {
+        Plan::Aggregate { input, aggregates, schema, .. } => (input, aggregates, schema.clone()),
+        Plan::Distinct(input) => (input, &[], input.schema()),
+        _ => unreachable!("only these group"),
+    };
     let read: BTreeSet<usize> =
         aggregates.iter().flat_map(|a| a.argument.into_iter().chain(a.filter)).collect();
     let columns: Vec<usize> = read.into_iter().collect();
-    let narrow = Schema::new(columns.iter().map(|i| input.field(*i).clone()).collect::<Vec<_>>());
+    let input_schema = input.schema();
+    let narrow = Schema::new(columns.iter().map(|i| input_schema.field(*i).clone()).collect::<Vec<_>>());
     let place = |column: usize| columns.iter().position(|c| *c == column);
     let accumulators = aggregates.iter().map(|a| {
-        let moved =
-            Aggregate { argument: a.argument.and_then(place), filter: a.filter.and_then(place), ..a.clone() };
-        accumulator(&moved, &narrow)
+        let (argument, filter) = (a.argument.and_then(place), a.filter.and_then(place));
+        accumulator(&Aggregate { argument, filter, ..a.clone() }, &narrow)
     });
     let accumulators = accumulators.collect::<Result<Vec<_>, _>>()?;
-    Ok((Groups::new(nullable(schema), group.len(), accumulators)?, columns))
+    let groups = Groups::new(nullable(&schema), group_columns(plan).len(), accumulators, having)?;
+    Ok((input, groups, columns))
 }
 
 /// The ORDER BY columns with their options, then all others as tie-breakers.

@@ -2,7 +2,7 @@
 use crate::codec::Codec;
 use crate::render::Reader;
 use crate::state::pick;
-use crate::{Delta, Diff, Time};
+use crate::{Delta, Diff, Failure, Time};
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::datatypes::SchemaRef;
 use hashbrown::HashTable;
@@ -46,7 +46,7 @@ impl Tap {
     }
 
     /// Adds changes, and says that no others before `upper` will come.
-    pub(crate) fn push(&mut self, deltas: &[Delta], errs: &[(Arc<str>, Time, Diff)], upper: Time) {
+    pub(crate) fn push(&mut self, deltas: &[Delta], errs: &[Failure], upper: Time) {
         if deltas.is_empty() && errs.is_empty() && upper == self.upper {
             return;
         }
@@ -103,7 +103,7 @@ impl Tap {
     }
 
     /// All changes so far as changes at `time`, and the failures.
-    pub(crate) fn snapshot(&self, time: Time) -> (Vec<Delta>, Vec<(Arc<str>, Time, Diff)>) {
+    pub(crate) fn snapshot(&self, time: Time) -> (Vec<Delta>, Vec<Failure>) {
         let history = self.history.iter().flatten();
         let deltas =
             history.map(|(rows, diffs)| Delta { time, rows: rows.clone(), diffs: diffs.clone() }).collect();

@@ -1,5 +1,7 @@
 //! Every operator of the plan, on streams of changes: at each time a view's rows are those that a from-scratch computation gives.
 //! Cases are plans and seeded changes; the oracle is `oracle::evaluate`, which knows nothing of differences.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod oracle;
 
 use arrow::array::*;
@@ -15,6 +17,9 @@ use std::sync::Arc;
 
 /// Rows with how often each is there.
 type Multiset = BTreeMap<Vec<u8>, i64>;
+
+/// An aggregate: function, argument, distinct, filter, type.
+type Wanted = (Function, Option<usize>, bool, Option<usize>, DataType);
 
 fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
     Arc::new(Schema::new(fields.iter().map(|(n, t)| Field::new(*n, t.clone(), true)).collect::<Vec<_>>()))
@@ -90,11 +95,7 @@ fn join(left: Plan, right: Plan, filter: Option<Expr>, null_equal: bool) -> Plan
     Plan::Join { left: Box::new(left), right: Box::new(right), on: vec![(0, 0)], null_equal, filter, schema }
 }
 
-fn aggregate(
-    input: Plan,
-    group: Vec<usize>,
-    list: Vec<(Function, Option<usize>, bool, Option<usize>, DataType)>,
-) -> Plan {
+fn aggregate(input: Plan, group: Vec<usize>, list: Vec<Wanted>) -> Plan {
     let input_schema = input.schema();
     let mut fields: Vec<Field> = group.iter().map(|i| input_schema.field(*i).clone()).collect();
     fields.extend(list.iter().enumerate().map(|(i, a)| Field::new(format!("a{i}"), a.4.clone(), true)));

@@ -59,6 +59,61 @@ impl<'a> Iterator for Cells<'a> {
     }
 }
 
+/// A cell as far as it must be understood to be compared.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Raw<'a> {
+    Number(i128),
+    Bytes(&'a [u8]),
+}
+
+/// One cell for comparison; none for NULL. Only for kinds that `comparable` allows.
+#[inline]
+pub(super) fn raw<'a>(kinds: &[Kind], types: &[DataType], row: &'a [u8], column: usize) -> Option<Raw<'a>> {
+    let mut at = 0;
+    for (i, kind) in kinds.iter().enumerate() {
+        let cell = match kind {
+            Kind::Null => {
+                at += 1;
+                None
+            }
+            Kind::Boolean => {
+                at += 1;
+                (row[at - 1] != 0).then(|| Raw::Number(i128::from(row[at - 1])))
+            }
+            Kind::Integer => narrow(row, &mut at).map(|v| match types[i] {
+                DataType::UInt64 => Raw::Number(i128::from(unzigzag(v) as u64)),
+                _ => Raw::Number(i128::from(unzigzag(v))),
+            }),
+            Kind::Decimal => wide(row, &mut at).map(|v| Raw::Number(unzigzag_wide(v))),
+            Kind::Float if types[i] == DataType::Float32 => {
+                fixed::<4>(row, &mut at);
+                None
+            }
+            Kind::Float => {
+                fixed::<8>(row, &mut at);
+                None
+            }
+            Kind::Interval => {
+                fixed::<16>(row, &mut at);
+                None
+            }
+            Kind::Text | Kind::Bytes | Kind::Nested(_) => bytes(row, &mut at).map(Raw::Bytes),
+        };
+        if i == column {
+            return cell;
+        }
+    }
+    None
+}
+
+/// Whether two cells of a kind compare as their raw forms do.
+pub(super) fn comparable(kind: &Kind) -> bool {
+    match kind {
+        Kind::Boolean | Kind::Integer | Kind::Decimal | Kind::Text | Kind::Bytes => true,
+        Kind::Null | Kind::Float | Kind::Interval | Kind::Nested(_) => false,
+    }
+}
+
 fn shortest(v: f32) -> f64 {
     v.to_string().parse().unwrap_or(f64::from(v))
 }

@@ -1,7 +1,7 @@
 //! Row bytes to columns: one loop per column, a cursor per row.
 use super::{Kind, LENGTH_LONG, unzigzag, unzigzag_wide};
 use arrow::array::*;
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::*;
 use std::sync::Arc;
 
@@ -164,10 +164,20 @@ fn texts(data_type: &DataType, rows: &[&[u8]], cursors: &mut [usize]) -> ArrayRe
     }
     match data_type {
         DataType::Utf8 => {
-            let total: usize = rows.iter().map(|r| r.len()).sum();
-            let mut builder = StringBuilder::with_capacity(rows.len(), total);
-            rows.iter().zip(cursors).for_each(|(row, at)| builder.append_option(bytes(row, at).map(text)));
-            Arc::new(builder.finish())
+            // Built by hand, so that the text is checked once for the whole column and not cell by cell.
+            let (mut values, mut offsets) =
+                (Vec::with_capacity(rows.len() * 8), Vec::with_capacity(rows.len() + 1));
+            let mut valid = NullBufferBuilder::new(rows.len());
+            offsets.push(0i32);
+            for (row, at) in rows.iter().zip(cursors) {
+                let cell = bytes(row, at);
+                valid.append(cell.is_some());
+                values.extend_from_slice(cell.unwrap_or_default());
+                offsets.push(i32::try_from(values.len()).expect("a batch holds less than 2 GiB of text"));
+            }
+            let array =
+                StringArray::try_new(OffsetBuffer::new(offsets.into()), values.into(), valid.finish());
+            Arc::new(array.expect("text cells are written from text"))
         }
         DataType::LargeUtf8 => {
             let cells = rows.iter().zip(cursors).map(|(row, at)| bytes(row, at).map(text));

@@ -2,7 +2,7 @@
 use super::{Output, Seal};
 use crate::codec::Codec;
 use crate::tap::consolidate;
-use crate::{Batch, Delta, Diff, Tick, Time, View};
+use crate::{Batch, Delta, Diff, Failure, Tick, Time, View};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ struct Collected {
     codec: Codec,
     uppers: Vec<Time>,
     changes: Vec<Delta>,
-    errs: Vec<(Arc<str>, Time, Diff)>,
+    errs: Vec<Failure>,
     /// Whether ticks wait for it: a view that is there from the start is waited for, one that comes later only once it has caught up.
     awaited: bool,
     /// Whether its first rows were given out.

@@ -128,6 +128,18 @@ impl<'s> Renderer<'_, 's> {
         arranged
     }
 
+    /// Whether an arrangement of a plan's rows is there, so that computing them again would be waste.
+    pub(super) fn shares_arrangement(&self, plan: &Plan) -> bool {
+        let prefix = format!("{}{SEPARATOR}", plan.fingerprint());
+        self.done.contains_key(&plan.fingerprint())
+            || self
+                .shared
+                .arrangements
+                .range(prefix.clone()..)
+                .next()
+                .is_some_and(|(name, _)| name.starts_with(&prefix))
+    }
+
     /// The rows of a plan from an arrangement of it, if there is one and computing them again would cost state.
     pub(super) fn arranged_rows(&mut self, plan: &Plan, fingerprint: &str) -> Option<Oks<'s>> {
         match plan {

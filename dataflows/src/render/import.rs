@@ -2,7 +2,7 @@
 use super::{Errs, Oks};
 use crate::codec::Codec;
 use crate::tap::{Tap, consolidate};
-use crate::{Delta, Diff, Time};
+use crate::{Delta, Diff, Failure, Time};
 use arrow::array::RecordBatch;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,13 +18,13 @@ use timely::scheduling::Activator;
 /// What has come for one reader since it last looked.
 pub(crate) struct Reader {
     deltas: Vec<Delta>,
-    errs: Vec<(Arc<str>, Time, Diff)>,
+    errs: Vec<Failure>,
     upper: Time,
     activator: Activator,
 }
 
 impl Reader {
-    pub(crate) fn push(&mut self, deltas: &[Delta], errs: &[(Arc<str>, Time, Diff)], upper: Time) {
+    pub(crate) fn push(&mut self, deltas: &[Delta], errs: &[Failure], upper: Time) {
         self.deltas.extend_from_slice(deltas);
         self.errs.extend_from_slice(errs);
         self.upper = upper;
@@ -38,7 +38,7 @@ pub(super) fn import<'s>(scope: Scope<'s, Time>, tap: &Rc<RefCell<Tap>>, as_of: 
     let (oks, ok_stream) = builder.new_output();
     let (errs, err_stream) = builder.new_output();
     let mut oks = OutputBuilder::<_, CapacityContainerBuilder<Vec<Delta>>>::from(oks);
-    let mut errs = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Arc<str>, Time, Diff)>>>::from(errs);
+    let mut errs = OutputBuilder::<_, CapacityContainerBuilder<Vec<Failure>>>::from(errs);
     let activator = scope.activator_for(builder.operator_info().address);
     let (deltas, failures) = tap.borrow().snapshot(as_of);
     let upper = tap.borrow().upper();
@@ -93,7 +93,7 @@ pub(crate) fn publish<'s>(
     oks: Oks<'s>,
     errs: Errs<'s>,
     codec: Codec,
-    mut seal: impl FnMut(Time, Vec<Delta>, Vec<(Arc<str>, Time, Diff)>) + 'static,
+    mut seal: impl FnMut(Time, Vec<Delta>, Vec<Failure>) + 'static,
 ) {
     let mut builder = OperatorBuilder::new("Publish".into(), oks.scope());
     let mut oks = builder.new_input(oks, Pipeline);

@@ -2,15 +2,18 @@
 use super::arrange::Index;
 use super::{CHECKED, Oks, Renderer, nullable};
 use crate::codec::{Codec, Rows};
+use crate::plan::Expr;
 use crate::state::batch_of;
 use crate::{Delta, Diff, Time};
 use arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use differential_dataflow::operators::join::join_traces;
 use std::collections::VecDeque;
 use timely::container::{Accountable, ContainerBuilder, PushInto};
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::generic::operator::Operator as _;
 
 /// Matches: the bytes of the key and of the left and right values.
 #[derive(Clone, Default)]
@@ -67,35 +70,120 @@ impl PushInto<(&[u8], &[u8], &[u8], Time, Diff)> for MatchesBuilder {
     }
 }
 
+/// Where a cell of a joined row stands while it is still bytes.
+#[derive(Clone, Copy)]
+enum Place {
+    Key(usize),
+    Left(usize),
+    Right(usize),
+}
+
+/// A residual predicate that is decided on bytes, before a match costs anything: comparisons of two columns, all of which must hold.
+pub(super) struct Predicate {
+    comparisons: Vec<(Place, Operator, Place)>,
+    keys: Codec,
+    left: Codec,
+    right: Codec,
+}
+
+impl Predicate {
+    /// None if bytes do not suffice.
+    pub(super) fn new(filter: &Expr, left: &Index, right: &Index) -> Option<Predicate> {
+        let (keys, left_values) = left.codecs().ok()?;
+        let (_, right_values) = right.codecs().ok()?;
+        let mut predicate = Predicate { comparisons: vec![], keys, left: left_values, right: right_values };
+        predicate.add(filter, left, right)?;
+        Some(predicate)
+    }
+
+    fn add(&mut self, filter: &Expr, left: &Index, right: &Index) -> Option<()> {
+        let binary = filter.downcast_ref::<BinaryExpr>()?;
+        if *binary.op() == Operator::And {
+            self.add(binary.left(), left, right)?;
+            return self.add(binary.right(), left, right);
+        }
+        let place = |e: &Expr| e.downcast_ref::<Column>().map(|c| place(c.index(), left, right));
+        let (a, b) = (place(binary.left())?, place(binary.right())?);
+        let ((a_codec, a_column), (b_codec, b_column)) = (self.codec(a), self.codec(b));
+        if !super::fuse::comparison(binary.op()) || !a_codec.comparable(a_column, b_codec, b_column) {
+            return None;
+        }
+        self.comparisons.push((a, *binary.op(), b));
+        Some(())
+    }
+
+    fn codec(&self, place: Place) -> (&Codec, usize) {
+        match place {
+            Place::Key(i) => (&self.keys, i),
+            Place::Left(i) => (&self.left, i),
+            Place::Right(i) => (&self.right, i),
+        }
+    }
+
+    #[inline]
+    fn holds(&self, key: &[u8], left: &[u8], right: &[u8]) -> bool {
+        self.comparisons.iter().all(|(a, op, b)| {
+            let row = |place: &Place| match place {
+                Place::Key(_) => key,
+                Place::Left(_) => left,
+                Place::Right(_) => right,
+            };
+            let ((a_codec, i), (b_codec, j)) = (self.codec(*a), self.codec(*b));
+            a_codec.compare((row(a), i), b_codec, (row(b), j)).is_some_and(|order| match op {
+                Operator::Eq => order.is_eq(),
+                Operator::NotEq => order.is_ne(),
+                Operator::Lt => order.is_lt(),
+                Operator::LtEq => order.is_le(),
+                Operator::Gt => order.is_gt(),
+                _ => order.is_ge(),
+            })
+        })
+    }
+}
+
+/// Where a column of the joined row (left's columns, then right's) stands.
+fn place(column: usize, left: &Index, right: &Index) -> Place {
+    let width = left.plan.schema().fields().len();
+    let (index, column, value): (_, _, fn(usize) -> Place) =
+        if column < width { (left, column, Place::Left) } else { (right, column - width, Place::Right) };
+    match index.key.iter().position(|k| *k == column) {
+        Some(i) => Place::Key(i),
+        None => value(index.values.binary_search(&column).expect("not in the key, so among the values")),
+    }
+}
+
 impl<'s> Renderer<'_, 's> {
-    /// The rows of `left` and `right` with equal keys.
-    pub(super) fn join(&mut self, left: &Index, right: &Index, schema: &SchemaRef) -> Oks<'s> {
+    /// Columns of the rows of `left` and `right` with equal keys for which the predicate holds.
+    pub(super) fn join(
+        &mut self,
+        left: &Index,
+        right: &Index,
+        predicate: Option<Predicate>,
+        columns: &[usize],
+        schema: &SchemaRef,
+    ) -> Oks<'s> {
         let (a, b) = (self.arranged(left), self.arranged(right));
         self.operators.push("Join".into());
-        let matches = join_traces::<_, _, _, _, MatchesBuilder>(a, b, |key, l, r, time, d, e, builder| {
-            builder.push_into((key, l, r, time, d * e));
-        });
+        let matches =
+            join_traces::<_, _, _, _, MatchesBuilder>(a, b, move |key, l, r, time, d, e, builder| {
+                if predicate.as_ref().is_none_or(|p| p.holds(key, l, r)) {
+                    builder.push_into((key, l, r, time, d * e));
+                }
+            });
         let (keys, left_values) = left.codecs().expect(CHECKED);
         let (_, right_values) = right.codecs().expect(CHECKED);
-        let expand = Expand {
-            keys,
-            left_values,
-            right_values,
-            left: left.clone(),
-            right: right.clone(),
-            schema: nullable(schema),
-        };
-        expand.render(matches)
+        let places = columns.iter().map(|column| place(*column, left, right)).collect();
+        Expand { keys, left: left_values, right: right_values, places, schema: nullable(schema) }
+            .render(matches)
     }
 }
 
 /// From bytes back to columns.
 struct Expand {
     keys: Codec,
-    left_values: Codec,
-    right_values: Codec,
-    left: Index,
-    right: Index,
+    left: Codec,
+    right: Codec,
+    places: Vec<Place>,
     schema: SchemaRef,
 }
 
@@ -118,12 +206,20 @@ impl Expand {
             order.sort_by_key(|i| matches.times[*i]);
         }
         for same in order.chunk_by(|a, b| matches.times[*a] == matches.times[*b]) {
-            let pick = |rows: &'_ Rows, codec: &Codec| {
-                codec.decode(&same.iter().map(|i| rows.row(*i)).collect::<Vec<_>>())
+            let pick = |rows: &'_ Rows, codec: &Codec, wanted: bool| match wanted {
+                true => codec.decode(&same.iter().map(|i| rows.row(*i)).collect::<Vec<_>>()),
+                false => vec![],
             };
-            let keys = pick(&matches.keys, &self.keys);
-            let mut columns = self.left.columns(&keys, &pick(&matches.left, &self.left_values));
-            columns.extend(self.right.columns(&keys, &pick(&matches.right, &self.right_values)));
+            let any = |of: fn(&Place) -> bool| self.places.iter().any(of);
+            let keys = pick(&matches.keys, &self.keys, any(|p| matches!(p, Place::Key(_))));
+            let left = pick(&matches.left, &self.left, any(|p| matches!(p, Place::Left(_))));
+            let right = pick(&matches.right, &self.right, any(|p| matches!(p, Place::Right(_))));
+            let columns = self.places.iter().map(|place| match place {
+                Place::Key(i) => keys[*i].clone(),
+                Place::Left(i) => left[*i].clone(),
+                Place::Right(i) => right[*i].clone(),
+            });
+            let columns = columns.collect();
             let rows = batch_of(self.schema.clone(), columns, same.len());
             give(Delta {
                 time: matches.times[same[0]],

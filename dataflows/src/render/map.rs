@@ -2,7 +2,7 @@
 use super::{Errs, Oks};
 use crate::plan::Expr;
 use crate::state::{batch_of, pick};
-use crate::{Delta, Diff, Time};
+use crate::{Delta, Diff, Failure};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
@@ -28,7 +28,7 @@ pub(super) fn map<'s>(
     let (oks, ok_stream) = builder.new_output();
     let (errs, err_stream) = builder.new_output();
     let mut oks = OutputBuilder::<_, CapacityContainerBuilder<Vec<Delta>>>::from(oks);
-    let mut errs = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Arc<str>, Time, Diff)>>>::from(errs);
+    let mut errs = OutputBuilder::<_, CapacityContainerBuilder<Vec<Failure>>>::from(errs);
     let work = Work { filter, project, schema };
     builder.build(move |_| {
         move |_| {
@@ -52,12 +52,7 @@ struct Work {
 }
 
 impl Work {
-    fn apply(
-        &self,
-        delta: Delta,
-        give: &mut impl FnMut(Delta),
-        fail: &mut impl FnMut((Arc<str>, Time, Diff)),
-    ) {
+    fn apply(&self, delta: Delta, give: &mut impl FnMut(Delta), fail: &mut impl FnMut(Failure)) {
         let rows = delta.len();
         match self.evaluate(&delta) {
             Ok(delta) if delta.is_empty() => {}

@@ -1,11 +1,10 @@
 //! The frame of every operator with state by key: rows go to the worker that keeps their key, times are stepped when complete.
 use super::{Errs, Oks};
 use crate::state::{Keyed, Produced, Router, State};
-use crate::{Delta, Diff, Time};
+use crate::{Delta, Failure, Time};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -42,7 +41,7 @@ pub(super) fn stateful<'s>(
     let (oks, ok_stream) = builder.new_output();
     let (errs, err_stream) = builder.new_output();
     let mut oks = OutputBuilder::<_, CapacityContainerBuilder<Vec<Delta>>>::from(oks);
-    let mut errs = OutputBuilder::<_, CapacityContainerBuilder<Vec<(Arc<str>, Time, Diff)>>>::from(errs);
+    let mut errs = OutputBuilder::<_, CapacityContainerBuilder<Vec<Failure>>>::from(errs);
     builder.build(move |mut caps| {
         let mut start = first.map(|(time, produced)| {
             let err = caps.pop().expect("two outputs").delayed(&time);

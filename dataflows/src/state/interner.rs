@@ -1,12 +1,39 @@
 //! `Interner`: byte strings to small numbers, each reused when its string goes.
 use hashbrown::HashTable;
 
-/// Where a string stands in the arena.
+/// A string: itself if it is short, so that finding it costs one cache line, else where it stands in the arena.
 #[derive(Clone, Copy)]
 struct Entry {
     hash: u64,
-    start: usize,
     length: u32,
+    short: [u8; SHORT_MAX],
+}
+
+const SHORT_MAX: usize = 20;
+
+impl Entry {
+    fn new(hash: u64, bytes: &[u8], arena: &mut Vec<u8>) -> Entry {
+        let mut short = [0; SHORT_MAX];
+        if bytes.len() <= SHORT_MAX {
+            short[..bytes.len()].copy_from_slice(bytes);
+        } else {
+            short[..8].copy_from_slice(&(arena.len() as u64).to_le_bytes());
+            arena.extend_from_slice(bytes);
+        }
+        Entry { hash, length: bytes.len() as u32, short }
+    }
+
+    #[inline(always)]
+    fn bytes<'a>(&'a self, arena: &'a [u8]) -> &'a [u8] {
+        let length = self.length as usize;
+        if length <= SHORT_MAX {
+            return &self.short[..length];
+        }
+        let mut start = [0; 8];
+        start.copy_from_slice(&self.short[..8]);
+        let start = u64::from_le_bytes(start) as usize;
+        &arena[start..start + length]
+    }
 }
 
 /// Numbers byte strings densely from 0.
@@ -26,13 +53,12 @@ impl Interner {
         let (entries, arena) = (&self.entries, &self.arena);
         let equal = |id: &u32| {
             let e = &entries[*id as usize];
-            e.hash == hash && &arena[e.start..e.start + e.length as usize] == bytes
+            e.hash == hash && e.bytes(arena) == bytes
         };
         if let Some(id) = self.table.find(hash, equal) {
             return (*id, false);
         }
-        let entry = Entry { hash, start: self.arena.len(), length: bytes.len() as u32 };
-        self.arena.extend_from_slice(bytes);
+        let entry = Entry::new(hash, bytes, &mut self.arena);
         let id = match self.free.pop() {
             Some(id) => {
                 self.entries[id as usize] = entry;
@@ -50,8 +76,7 @@ impl Interner {
 
     /// The string behind a number that is in use.
     pub(crate) fn bytes(&self, id: u32) -> &[u8] {
-        let e = &self.entries[id as usize];
-        &self.arena[e.start..e.start + e.length as usize]
+        self.entries[id as usize].bytes(&self.arena)
     }
 
     /// Gives a number back. Its string may come again under another number.
@@ -60,7 +85,9 @@ impl Interner {
         if let Ok(found) = self.table.find_entry(hash, |other| *other == id) {
             found.remove();
             self.free.push(id);
-            self.garbage += length as usize;
+            if length as usize > SHORT_MAX {
+                self.garbage += length as usize;
+            }
         }
         if self.garbage > 4096 && self.garbage > self.arena.len() / 2 {
             self.compact();
@@ -70,10 +97,8 @@ impl Interner {
     fn compact(&mut self) {
         let mut arena = Vec::with_capacity(self.arena.len() - self.garbage);
         for id in &self.table {
-            let e = &mut self.entries[*id as usize];
-            let start = arena.len();
-            arena.extend_from_slice(&self.arena[e.start..e.start + e.length as usize]);
-            e.start = start;
+            let entry = &mut self.entries[*id as usize];
+            *entry = Entry::new(entry.hash, entry.bytes(&self.arena).to_vec().as_slice(), &mut arena);
         }
         self.arena = arena;
         self.garbage = 0;
@@ -102,9 +127,9 @@ mod tests {
         let mut seed = 7u64;
         for _ in 0..50_000 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let text = format!("key {}", (seed >> 33) % 3000);
+            let text = format!("key {:>1$}", (seed >> 33) % 3000, (seed >> 33) as usize % 3000 % 40);
             let known = model.get(&text).copied();
-            if seed % 3 == 0
+            if seed.is_multiple_of(3)
                 && let Some(id) = known
             {
                 interner.remove(id);
