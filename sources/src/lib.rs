@@ -1,0 +1,71 @@
+//! Where events come from: bytes with their positions, decoded to CloudEvents and to Arrow rows of declared tables.
+//!
+//! | file | noun | what it is |
+//! |---|---|---|
+//! | [`event`] | `Event`, `Reject` | CloudEvents 1.0.2, strict: structured, batch and binary |
+//! | [`decode`] | `Table`, `Decoder`, `Decoded` | events to typed columns, and what could not be decoded |
+//! | [`file`](mod@file) | `File` | NDJSON files, plain, gzip or zstd |
+//! | [`log`] | `Log` | the embedded log: partitioned segments, fsync before acknowledging, replay from any offset |
+//! | [`generate`] | `Generator` | a seeded BSS workload |
+pub mod decode;
+pub mod event;
+pub mod file;
+pub mod generate;
+pub mod log;
+
+use dataflows::Position;
+
+/// One record of a log: an event as it was received, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The partition it stands in.
+    pub partition: u32,
+    /// Its number in the partition.
+    pub offset: u64,
+    /// The event as it came in.
+    pub payload: Payload,
+}
+
+/// An event as it was received, before anything was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// A whole event as JSON: `application/cloudevents+json`, or a line of a file.
+    Structured(bytes::Bytes),
+    /// Attributes beside the data, as HTTP and Kafka carry them: names in lower case without the `ce-` prefix.
+    Binary {
+        /// Attribute names and values, `datacontenttype` among them.
+        attributes: Vec<(String, String)>,
+        /// The data.
+        body: bytes::Bytes,
+    },
+}
+
+/// A log that can be read from any position on. Production and simulation both implement it.
+pub trait Source: Send {
+    /// The next records, about `bytes_max` of them at most, in order within each partition; empty when nothing is there now.
+    fn poll(&mut self, bytes_max: usize) -> Result<Vec<Record>, SourceError>;
+    /// Where the next record of each partition will be read, by ascending partition.
+    fn positions(&self) -> Vec<Position>;
+    /// Goes to a position in each partition named; the others start at their beginning.
+    fn seek(&mut self, positions: &[Position]) -> Result<(), SourceError>;
+    /// Whether records are known to be there beyond the positions.
+    fn has_backlog(&self) -> bool;
+}
+
+/// Why a source gave nothing, by what the caller can do.
+#[derive(Debug)]
+pub enum SourceError {
+    /// Try the same call again later.
+    Retry(String),
+    /// The log is not what it was: stop.
+    Fatal(String),
+}
+
+impl std::fmt::Display for SourceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SourceError::Retry(text) | SourceError::Fatal(text) => f.write_str(text),
+        }
+    }
+}
+impl std::error::Error for SourceError {}
