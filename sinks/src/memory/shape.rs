@@ -1,0 +1,106 @@
+//! `Shape`: how the rows of one view become bytes, and JSON again.
+use super::page::{Entry, Page};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::SortOptions;
+use arrow::row::{RowConverter, SortField};
+use dataflows::codec::Codec;
+use dataflows::value::Value;
+use dataflows::{Delta, View};
+use std::sync::Arc;
+
+/// A view with the means to read and write its rows.
+#[derive(Debug)]
+pub struct Shape {
+    view: Arc<View>,
+    codec: Codec,
+    /// None where the key has no column: then there is one key.
+    keys: Option<RowConverter>,
+    /// What stands before each cell of a row in JSON.
+    labels: Vec<String>,
+}
+
+impl Shape {
+    /// An error names the column whose type cannot be kept.
+    pub(super) fn new(view: Arc<View>) -> Result<Shape, String> {
+        let codec = Codec::new(&view.schema)?;
+        // NULL is the greatest value, as PostgreSQL sorts.
+        let order = SortOptions { descending: false, nulls_first: false };
+        let fields = view.key.iter().map(|i| view.schema.field(*i).data_type().clone());
+        let fields: Vec<SortField> = fields.map(|kind| SortField::new_with_options(kind, order)).collect();
+        let keys = match fields.is_empty() {
+            true => None,
+            false => Some(
+                RowConverter::new(fields)
+                    .map_err(|e| format!("cannot order by the key of view \"{}\": {e}", view.name))?,
+            ),
+        };
+        let labels = view.schema.fields().iter().enumerate().map(|(i, field)| {
+            let mut label = String::from(if i == 0 { "" } else { "," });
+            Value::Text(field.name()).write_json(&mut label);
+            label + ":"
+        });
+        let labels = labels.collect();
+        Ok(Shape { view, codec, keys, labels })
+    }
+
+    /// The view.
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// Whether some of the columns identify a row, so that no row can be there twice.
+    pub fn has_key(&self) -> bool {
+        !self.view.key.iter().copied().eq(0..self.view.schema.fields().len())
+    }
+
+    /// The key bytes of one row, from one array of length 1 for each key column.
+    pub fn key(&self, columns: &[ArrayRef]) -> Result<Vec<u8>, String> {
+        let Some(keys) = &self.keys else { return Ok(vec![]) };
+        let rows = keys.convert_columns(columns).map_err(|e| e.to_string())?;
+        Ok(rows.row(0).data().to_vec())
+    }
+
+    /// The cells of a row.
+    pub fn values<'a>(&'a self, row: &'a [u8]) -> impl Iterator<Item = Value<'a>> {
+        self.codec.values(row)
+    }
+
+    /// Writes a row as a JSON object.
+    pub fn write_json(&self, row: &[u8], out: &mut String) {
+        out.push('{');
+        for (label, value) in self.labels.iter().zip(self.codec.values(row)) {
+            out.push_str(label);
+            value.write_json(out);
+        }
+        out.push('}');
+    }
+
+    /// Rows as columns.
+    pub(super) fn batch(&self, rows: &[&[u8]]) -> RecordBatch {
+        RecordBatch::try_new(self.view.schema.clone(), self.codec.decode(rows))
+            .expect("a codec decodes what it encoded")
+    }
+
+    /// The changes of some deltas, added up.
+    pub(super) fn page(&self, deltas: &[&Delta]) -> Result<Page, String> {
+        let mut parts = vec![];
+        for delta in deltas {
+            let columns = delta.rows.columns();
+            let keys: Vec<ArrayRef> = self.view.key.iter().map(|i| columns[*i].clone()).collect();
+            let keys = self.keys.as_ref().map(|converter| converter.convert_columns(&keys)).transpose();
+            parts.push((
+                keys.map_err(|e| e.to_string())?,
+                self.codec.encode(columns, delta.len()),
+                &delta.diffs,
+            ));
+        }
+        let entries = parts.iter().flat_map(|(keys, rows, diffs)| {
+            diffs.iter().enumerate().map(move |(i, diff)| Entry {
+                key: keys.as_ref().map_or(&[], |keys| keys.row(i).data()),
+                row: &rows.bytes[rows.offsets[i]..rows.offsets[i + 1]],
+                count: *diff,
+            })
+        });
+        Ok(Page::consolidated(entries.collect()))
+    }
+}
