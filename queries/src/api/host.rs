@@ -1,0 +1,118 @@
+//! `Host`: what the API asks of the process it runs in. The API itself does not know the engine.
+use dataflows::{Position, Time};
+use sources::Payload;
+use std::sync::Arc;
+
+/// The process behind the API: the log it appends to, the queries it keeps. `harness` implements it, tests fake it.
+pub trait Host: Send + Sync + 'static {
+    /// Appends valid events to the log. `done` is called from another thread once they are durable, with the position of
+    /// each event in order: `offset` is the event's own offset plus one, so "at least this position" includes the event.
+    fn append(&self, events: Vec<Payload>, done: Box<dyn FnOnce(Result<Vec<Position>, AppendError>) + Send>);
+    /// Declares tables and views from SQL statements while running; returns the names declared, in order. Blocks.
+    fn declare(&self, sql: &str) -> Result<Vec<String>, DeclareError>;
+    /// Drops a view. Blocks.
+    fn drop_query(&self, name: &str) -> Result<(), DeclareError>;
+    /// Every declared table and view, inlined ones too, by name.
+    fn queries(&self) -> Vec<Query>;
+    /// The stages of a declared view or of a SELECT that is not declared.
+    fn explain(&self, view_or_sql: &str) -> Result<String, DeclareError>;
+    /// Quarantined records with ids above `after`, oldest first.
+    fn quarantine(&self, after: u64, limit: usize) -> Vec<Quarantined>;
+    /// Metrics in the Prometheus text format, without those of the API itself.
+    fn metrics(&self) -> String;
+    /// Whether views answer for all that was in the log at the start; else what is still missing.
+    fn ready(&self) -> Result<(), String>;
+}
+
+/// A declared table or view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its kind.
+    pub kind: QueryKind,
+    /// The statement as declared.
+    pub sql: Arc<str>,
+    /// When its first rows became readable; none while it is being built, or where there is nothing to read.
+    pub since: Option<Time>,
+}
+
+/// What a declared name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueryKind {
+    /// `CREATE EXTERNAL TABLE`.
+    Table,
+    /// `CREATE VIEW`: a name for a query, inlined where used.
+    View,
+    /// `CREATE MATERIALIZED VIEW`: maintained and readable.
+    MaterializedView,
+}
+
+/// A record that no table could take, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Ascending, the same after a restart.
+    pub id: u64,
+    /// Where the record stands: its own offset.
+    pub position: Position,
+    /// The time of the tick that met it.
+    pub time: Time,
+    /// The rule that it breaks, a stable word such as `json`, `attribute`, `column`, `conflict`, `future`.
+    pub rule: Arc<str>,
+    /// What is wrong, in a sentence.
+    pub reason: String,
+    /// The CloudEvents `id`, where it could be read.
+    pub event_id: Option<String>,
+    /// The CloudEvents `source`, where it could be read.
+    pub event_source: Option<String>,
+    /// The original bytes (the body in binary mode).
+    pub bytes: bytes::Bytes,
+}
+
+/// Why nothing was appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// The log cannot take events now (disk full, shutting down): answer 503.
+    Unavailable(String),
+    /// An event is larger than the log takes: answer 413.
+    TooLarge(String),
+}
+
+/// Why a statement was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeclareError {
+    /// The text is not SQL: what, and where (1-based), if known.
+    Syntax {
+        /// What is wrong.
+        message: String,
+        /// Line and column.
+        at: Option<(u64, u64)>,
+    },
+    /// Valid SQL that cannot be maintained: names the clause and what to write instead.
+    Unsupported(String),
+    /// It names something that is not there, or columns or types do not fit.
+    Invalid(String),
+    /// Nothing of that name.
+    NotFound(String),
+    /// The name is taken, or others use the view: names them.
+    Conflict(String),
+    /// It failed inside.
+    Internal(String),
+}
+
+impl std::fmt::Display for DeclareError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            DeclareError::Syntax { message, at: Some((line, column)) } => {
+                write!(f, "line {line}, column {column}: {message}")
+            }
+            DeclareError::Syntax { message, at: None } => f.write_str(message),
+            DeclareError::Unsupported(text)
+            | DeclareError::Invalid(text)
+            | DeclareError::NotFound(text)
+            | DeclareError::Conflict(text)
+            | DeclareError::Internal(text) => f.write_str(text),
+        }
+    }
+}
+impl std::error::Error for DeclareError {}

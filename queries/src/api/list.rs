@@ -1,0 +1,260 @@
+//! `List`: which rows of a view a request asks for, in which order, and from where on.
+use super::Api;
+use super::call::AtLeast;
+use super::cursor::Cursor;
+use super::literal::Literal;
+use super::problem::Problem;
+use arrow::datatypes::Schema;
+use dataflows::value::Value;
+use sinks::memory::kept::Kept;
+use sinks::memory::page::Entry;
+use sinks::memory::shape::Shape;
+use std::cmp::Ordering;
+
+const LIMIT: usize = 100;
+const LIMIT_MAX: usize = 10_000;
+
+/// A listing, understood.
+pub(super) struct List {
+    filters: Vec<Filter>,
+    /// Columns, and whether descending.
+    order: Vec<(usize, bool)>,
+    limit: usize,
+    cursor: Option<Cursor>,
+    scope: String,
+}
+
+struct Filter {
+    column: usize,
+    test: Test,
+}
+
+enum Test {
+    Null,
+    NotNull,
+    Compare(fn(Ordering) -> bool, Literal),
+}
+
+impl Test {
+    fn holds(&self, value: &Value<'_>) -> bool {
+        match self {
+            Test::Null => *value == Value::Null,
+            Test::NotNull => *value != Value::Null,
+            Test::Compare(accepts, literal) => {
+                *value != Value::Null && accepts(value.compare(&literal.value()))
+            }
+        }
+    }
+}
+
+/// Which time a listing waits for, and the parameters that remain.
+pub(super) fn at_least(
+    parameters: Vec<(String, String)>,
+) -> Result<(AtLeast, Vec<(String, String)>), Problem> {
+    let mut at_least = AtLeast::default();
+    let mut rest = vec![];
+    for (name, value) in parameters {
+        if !at_least.take(&name, &value)? {
+            rest.push((name, value));
+        }
+    }
+    Ok((at_least, rest))
+}
+
+impl List {
+    /// What the parameters mean for a view.
+    pub(super) fn parse(api: &Api, kept: &Kept, parameters: &[(String, String)]) -> Result<List, Problem> {
+        let schema = &kept.shape().view().schema;
+        let mut list =
+            List { filters: vec![], order: vec![], limit: LIMIT, cursor: None, scope: String::new() };
+        let mut cursor = None;
+        // A cursor belongs to one view, its filters and its order.
+        let mut scope = format!("{} {}", kept.incarnation(), kept.shape().view().name);
+        for (name, value) in parameters {
+            match name.as_str() {
+                "limit" => list.limit = limit(value)?,
+                "cursor" => cursor = Some(value),
+                "order" => list.order = order(schema, value)?,
+                _ => list.filters.push(filter(schema, name, value)?),
+            }
+            if !matches!(name.as_str(), "limit" | "cursor") {
+                scope += &format!(" {name:?}={value:?}");
+            }
+        }
+        list.scope = scope;
+        if let Some(text) = cursor {
+            let unknown = || {
+                Problem::bad(
+                    "cursor: it was not given out for this listing by this process; begin again without it",
+                )
+            };
+            list.cursor = Some(api.cursors.read(&list.scope, text).ok_or_else(unknown)?);
+        }
+        Ok(list)
+    }
+
+    /// Whether every row may have to be looked at.
+    pub(super) fn is_scan(&self) -> bool {
+        !self.filters.is_empty() || !self.order.is_empty()
+    }
+
+    /// The rows as a JSON array, and the cursor after them if there are more.
+    pub(super) fn run(&self, api: &Api, kept: &Kept) -> (String, Option<String>) {
+        let shape = kept.shape();
+        let accepted = |entry: &Entry<'_>| self.accepts(shape, entry.row);
+        let mut page = Listed { shape, limit: self.limit, count: 0, json: String::from("["), last: None };
+        let more = if self.order.is_empty() {
+            let (key, row) = self.cursor.as_ref().map_or((&[][..], &[][..]), |c| (&c.key[..], &c.row[..]));
+            page.take(kept.rows().from(key, row).filter(accepted), self.cursor.as_ref())
+        } else {
+            page.take(
+                self.sorted(shape, kept.rows().iter().filter(accepted)).into_iter(),
+                self.cursor.as_ref(),
+            )
+        };
+        page.json.push(']');
+        let next = page.last.filter(|_| more).map(|cursor| api.cursors.write(&self.scope, &cursor));
+        (page.json, next)
+    }
+
+    fn accepts(&self, shape: &Shape, row: &[u8]) -> bool {
+        if self.filters.is_empty() {
+            return true;
+        }
+        let values: Vec<Value<'_>> = shape.values(row).collect();
+        self.filters.iter().all(|filter| filter.test.holds(&values[filter.column]))
+    }
+
+    fn compare(&self, a: &Sorted<'_>, b: &Sorted<'_>) -> Ordering {
+        let by_column = self.order.iter().zip(a.values.iter().zip(&b.values));
+        let directed = by_column.map(|((_, descending), (a, b))| {
+            let order = a.compare(b);
+            if *descending { order.reverse() } else { order }
+        });
+        let place = || (a.entry.key, a.entry.row).cmp(&(b.entry.key, b.entry.row));
+        directed.fold(Ordering::Equal, Ordering::then).then_with(place)
+    }
+
+    /// The first rows from the cursor on, one more than can be listed.
+    fn sorted<'a>(&self, shape: &'a Shape, entries: impl Iterator<Item = Entry<'a>>) -> Vec<Entry<'a>> {
+        let sorted = |entry: Entry<'a>| {
+            let values: Vec<Value<'a>> = shape.values(entry.row).collect();
+            Sorted { values: self.order.iter().map(|(column, _)| values[*column]).collect(), entry }
+        };
+        // The cursor's row lives only here, so its place is compared by a copy of its own.
+        let from = self.cursor.clone();
+        let from = from.as_ref().map(|c| (c, shape.values(&c.row).collect::<Vec<_>>()));
+        let keep = |candidate: &Sorted<'a>| {
+            from.as_ref().is_none_or(|(cursor, values)| {
+                let values = self.order.iter().map(|(column, _)| values[*column]).collect();
+                let entry = Entry { key: &cursor.key, row: &cursor.row, count: 1 };
+                self.compare(candidate, &Sorted { values, entry }) != Ordering::Less
+            })
+        };
+        let wanted = self.limit + 2;
+        let mut best: Vec<Sorted<'a>> = vec![];
+        for candidate in entries.map(sorted).filter(keep) {
+            best.push(candidate);
+            if best.len() >= wanted * 2 {
+                best.select_nth_unstable_by(wanted, |a, b| self.compare(a, b));
+                best.truncate(wanted);
+            }
+        }
+        best.sort_unstable_by(|a, b| self.compare(a, b));
+        best.truncate(wanted);
+        best.into_iter().map(|sorted| sorted.entry).collect()
+    }
+}
+
+struct Sorted<'a> {
+    values: Vec<Value<'a>>,
+    entry: Entry<'a>,
+}
+
+/// Rows as they are written.
+struct Listed<'a> {
+    shape: &'a Shape,
+    limit: usize,
+    count: usize,
+    json: String,
+    last: Option<Cursor>,
+}
+
+impl Listed<'_> {
+    /// Writes rows up to the limit, the first less the copies listed before; tells whether there are more.
+    fn take<'a>(&mut self, entries: impl Iterator<Item = Entry<'a>>, cursor: Option<&Cursor>) -> bool {
+        for entry in entries {
+            let listed = cursor.filter(|c| c.key == entry.key && c.row == entry.row).map_or(0, |c| c.copies);
+            for copies in listed..entry.count.unsigned_abs() {
+                if self.count == self.limit {
+                    return true;
+                }
+                if self.count > 0 {
+                    self.json.push(',');
+                }
+                self.shape.write_json(entry.row, &mut self.json);
+                self.count += 1;
+                if self.count == self.limit {
+                    let (key, row) = (entry.key.to_vec(), entry.row.to_vec());
+                    self.last = Some(Cursor { key, row, copies: copies + 1 });
+                }
+            }
+        }
+        false
+    }
+}
+
+fn limit(text: &str) -> Result<usize, Problem> {
+    let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| Problem::bad(format!("limit=\"{text}\" is not a number from 1 to {LIMIT_MAX}")))
+}
+
+fn order(schema: &Schema, text: &str) -> Result<Vec<(usize, bool)>, Problem> {
+    let columns = text.split(',').map(|part| match part.strip_prefix('-') {
+        Some(name) => Ok((index(schema, name)?, true)),
+        None => Ok((index(schema, part)?, false)),
+    });
+    columns.collect()
+}
+
+fn index(schema: &Schema, name: &str) -> Result<usize, Problem> {
+    schema.index_of(name).map_err(|_| {
+        let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        Problem::bad(format!("unknown column \"{name}\"; the columns are {}", names.join(", ")))
+            .with("column_name", name)
+    })
+}
+
+fn filter(schema: &Schema, name: &str, value: &str) -> Result<Filter, Problem> {
+    let (column, word) = match name.strip_suffix(']').and_then(|name| name.rsplit_once('[')) {
+        Some((column, word)) => (column, word),
+        None => (name, "eq"),
+    };
+    let column = index(schema, column)?;
+    let field = schema.field(column);
+    let accepts: fn(Ordering) -> bool = match word {
+        "eq" => Ordering::is_eq,
+        "ne" => Ordering::is_ne,
+        "lt" => Ordering::is_lt,
+        "lte" => Ordering::is_le,
+        "gt" => Ordering::is_gt,
+        "gte" => Ordering::is_ge,
+        "null" => {
+            return match value {
+                "true" => Ok(Filter { column, test: Test::Null }),
+                "false" => Ok(Filter { column, test: Test::NotNull }),
+                _ => Err(Problem::bad(format!("{name}=\"{value}\" is neither true nor false"))),
+            };
+        }
+        _ => {
+            let known = "eq, ne, lt, lte, gt, gte, null";
+            return Err(Problem::bad(format!(
+                "unknown comparison \"{word}\" in \"{name}\"; known are {known}"
+            )));
+        }
+    };
+    let literal = Literal::parse(field.data_type(), value).map_err(|why| {
+        Problem::bad(format!("column \"{}\": {why}", field.name())).with("column_name", field.name().as_str())
+    })?;
+    Ok(Filter { column, test: Test::Compare(accepts, literal) })
+}

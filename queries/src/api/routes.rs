@@ -1,0 +1,206 @@
+//! The shape of each URL, as warp filters, and what answers it.
+use super::call::Call;
+use super::meter::Route;
+use super::problem::Problem;
+use super::{Api, call::AtLeast, changes, declared, events, operate, views};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Instant;
+use warp::filters::BoxedFilter;
+use warp::http::Method;
+use warp::reply::Response;
+use warp::{Filter, Rejection};
+
+/// What a path names. Segments are as they came, percent-encoded.
+#[derive(Clone, Debug)]
+enum Resource {
+    Page,
+    Health,
+    Ready,
+    Metrics,
+    OpenApi,
+    Views,
+    View(String),
+    Errors(String),
+    Changes(String),
+    Row(String, String),
+    Events,
+    Queries,
+    Query(String),
+    Quarantine,
+    Unknown,
+}
+
+/// Every path, as the API's description spells it.
+#[cfg(test)]
+pub(super) const PATHS: [&str; 14] = [
+    "/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api/v1/openapi.json",
+    "/api/v1/views",
+    "/api/v1/views/{name}",
+    "/api/v1/views/{name}/errors",
+    "/api/v1/views/{name}/changes",
+    "/api/v1/views/{name}/{key}",
+    "/api/v1/events",
+    "/api/v1/queries",
+    "/api/v1/queries/{name}",
+    "/api/v1/quarantine",
+];
+
+impl Resource {
+    fn route(&self) -> Route {
+        match self {
+            Resource::Page => Route::Page,
+            Resource::Health | Resource::Ready => Route::Health,
+            Resource::Metrics => Route::Metrics,
+            Resource::OpenApi => Route::OpenApi,
+            Resource::Views => Route::Views,
+            Resource::View(_) => Route::View,
+            Resource::Errors(_) => Route::Errors,
+            Resource::Changes(_) => Route::Changes,
+            Resource::Row(..) => Route::Row,
+            Resource::Events => Route::Events,
+            Resource::Queries | Resource::Query(_) => Route::Queries,
+            Resource::Quarantine => Route::Quarantine,
+            Resource::Unknown => Route::Unknown,
+        }
+    }
+
+    fn methods(&self) -> &'static str {
+        match self {
+            Resource::Events => "POST",
+            Resource::Queries => "GET, HEAD, POST",
+            Resource::Query(_) => "GET, HEAD, DELETE",
+            Resource::Page
+            | Resource::Health
+            | Resource::Ready
+            | Resource::Metrics
+            | Resource::OpenApi
+            | Resource::Views
+            | Resource::View(_)
+            | Resource::Errors(_)
+            | Resource::Changes(_)
+            | Resource::Row(..)
+            | Resource::Quarantine
+            | Resource::Unknown => "GET, HEAD",
+        }
+    }
+}
+
+fn resources() -> BoxedFilter<(Resource,)> {
+    use Resource::*;
+    let operate = warp::path::end()
+        .map(|| Page)
+        .or(warp::path!("healthz").map(|| Health))
+        .unify()
+        .or(warp::path!("readyz").map(|| Ready))
+        .unify()
+        .or(warp::path!("metrics").map(|| Metrics))
+        .unify();
+    let views = warp::path!("views")
+        .map(|| Views)
+        .or(warp::path!("views" / String).map(View))
+        .unify()
+        .or(warp::path!("views" / String / "errors").map(Errors))
+        .unify()
+        .or(warp::path!("views" / String / "changes").map(Changes))
+        .unify()
+        .or(warp::path!("views" / String / String).map(Row))
+        .unify();
+    let rest = warp::path!("events")
+        .map(|| Events)
+        .or(warp::path!("queries").map(|| Queries))
+        .unify()
+        .or(warp::path!("queries" / String).map(Query))
+        .unify()
+        .or(warp::path!("quarantine").map(|| Quarantine))
+        .unify()
+        .or(warp::path!("openapi.json").map(|| OpenApi))
+        .unify();
+    let versioned = warp::path("api").and(warp::path("v1")).and(views.or(rest).unify());
+    operate.or(versioned).unify().or(warp::any().map(|| Unknown)).unify().boxed()
+}
+
+/// All of the API as one filter, which answers whatever comes.
+pub(super) fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let call = warp::method()
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .map(Call::new);
+    resources()
+        .and(call)
+        .and_then(move |resource: Resource, call: Call| {
+            let api = api.clone();
+            async move { Ok::<Response, Rejection>(answer(&api, resource, call).await) }
+        })
+        .boxed()
+}
+
+async fn answer(api: &Arc<Api>, resource: Resource, call: Call) -> Response {
+    let (route, begun) = (resource.route(), Instant::now());
+    let result = handle(api, resource, call).await;
+    let response = result.unwrap_or_else(Problem::into_response);
+    api.meter.count(route, response.status(), begun.elapsed());
+    response
+}
+
+async fn handle(api: &Arc<Api>, resource: Resource, mut call: Call) -> Result<Response, Problem> {
+    use Resource::*;
+    let methods = resource.methods();
+    if call.method == Method::HEAD {
+        // The server leaves the body out.
+        call.method = Method::GET;
+    }
+    match (resource, &call.method) {
+        (Unknown, _) => Err(Problem::not_found("no such path; GET / names those there are")),
+        (Page, &Method::GET) => Ok(operate::page(api)),
+        (Health, &Method::GET) => Ok(operate::health()),
+        (Ready, &Method::GET) => operate::ready(api),
+        (Metrics, &Method::GET) => Ok(operate::metrics(api)),
+        (OpenApi, &Method::GET) => Ok(operate::openapi()),
+        (Views, &Method::GET) => views::all(api, &call).await,
+        (View(name), &Method::GET) => views::rows(api, &name, &call).await,
+        (Errors(name), &Method::GET) => views::errors(api, &name, &call).await,
+        (Changes(name), &Method::GET) => changes::get(api, &name, &call).await,
+        (Row(name, key), &Method::GET) => {
+            let read = AtLeast::only(&call)?.read(api).await?;
+            views::row(api, &read, &name, &key, &call.headers)
+        }
+        (Events, &Method::POST) => events::post(api, call).await,
+        (Queries, &Method::GET) => declared::all(api).await,
+        (Queries, &Method::POST) => declared::post(api, call).await,
+        (Query(name), &Method::GET) => declared::one(api, &name).await,
+        (Query(name), &Method::DELETE) => declared::drop(api, &name).await,
+        (Quarantine, &Method::GET) => operate::quarantine(api, &call).await,
+        _ => Err(Problem::method(methods)),
+    }
+}
+
+/// The view and key of the most frequent request, a point read without a query, which needs no filters.
+pub(super) fn point<B>(request: &warp::http::Request<B>) -> Option<(&str, &str)> {
+    let uri = request.uri();
+    let rest = uri.path().strip_prefix("/api/v1/views/")?;
+    let (name, key) = rest.split_once('/')?;
+    let whole = !name.is_empty() && !key.is_empty() && !key.contains('/');
+    let row = key != "errors" && key != "changes" && uri.query().is_none();
+    (request.method() == Method::GET && whole && row).then_some((name, key))
+}
+
+/// Answers a point read as [`routes`] would.
+pub(super) fn answer_point<B>(
+    api: &Api,
+    request: &warp::http::Request<B>,
+    name: &str,
+    key: &str,
+) -> Result<Response, Infallible> {
+    let begun = Instant::now();
+    let result = views::row(api, &api.memory.read(), name, key, request.headers());
+    let response = result.unwrap_or_else(Problem::into_response);
+    api.meter.count(Route::Row, response.status(), begun.elapsed());
+    Ok(response)
+}

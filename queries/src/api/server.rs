@@ -1,0 +1,94 @@
+//! The server: connections, their bounds, and their end.
+use super::cursor::Signer;
+use super::host::Host;
+use super::meter::Meter;
+use super::{Api, ApiConfig, closed, routes};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use sinks::memory::Memory;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use warp::filters::BoxedFilter;
+use warp::http::Request;
+use warp::reply::Response;
+
+/// Serves the API on a listener until `shutdown` is ready; then streams are told, and requests have a while to end.
+pub async fn serve(
+    listener: std::net::TcpListener,
+    memory: Arc<Memory>,
+    host: Arc<dyn Host>,
+    config: ApiConfig,
+    shutdown: impl Future<Output = ()>,
+) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let (close, closing) = watch::channel(false);
+    let api =
+        Arc::new(Api { memory, host, config, meter: Meter::default(), closing, cursors: Signer::new() });
+    let routes = routes::routes(api.clone());
+    let places = Arc::new(Semaphore::new(api.config.connections_max));
+    let accept = async {
+        loop {
+            let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+            match listener.accept().await {
+                Ok((socket, _)) => {
+                    let (api, routes) = (api.clone(), routes.clone());
+                    tokio::spawn(async move {
+                        connection(api, routes, socket).await;
+                        drop(place);
+                    });
+                }
+                // Out of files or memory: what is open may end meanwhile.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    tokio::select! {
+        () = accept => {}
+        () = shutdown => {}
+    }
+    close.send_replace(true);
+    drop(listener);
+    // When every connection gave its place back, all are closed.
+    let all = u32::try_from(api.config.connections_max).unwrap_or(u32::MAX);
+    _ = tokio::time::timeout(api.config.shutdown_wait, places.acquire_many(all)).await;
+    Ok(())
+}
+
+async fn connection(api: Arc<Api>, routes: BoxedFilter<(Response,)>, socket: TcpStream) {
+    // Without it, small answers wait for the client's acknowledgements; where it cannot be set, they are only slower.
+    _ = socket.set_nodelay(true);
+    let _open = api.meter.connection();
+    let slow = TowerToHyperService::new(warp::service(routes));
+    let front = api.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let done =
+            routes::point(&request).map(|(name, key)| routes::answer_point(&front, &request, name, key));
+        let rest = done.is_none().then(|| slow.call(request));
+        async move {
+            match (done, rest) {
+                (Some(done), _) => done,
+                (None, Some(rest)) => rest.await,
+                (None, None) => unreachable!("a request that is not done goes to the routes"),
+            }
+        }
+    });
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(api.config.header_wait).pipeline_flush(true);
+    server.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
+    let serving = server.serve_connection(TokioIo::new(socket), service);
+    let mut serving = std::pin::pin!(serving);
+    let mut closing = api.closing.clone();
+    // How a connection ends is its client's affair.
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        () = closed(&mut closing) => serving.as_mut().graceful_shutdown(),
+    }
+    _ = serving.await;
+}
