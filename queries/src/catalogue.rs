@@ -1,0 +1,272 @@
+//! `Catalogue`: what is declared, in the order of declaration, with what each name uses.
+mod shipped;
+
+use crate::declare::{self, Kind, Statement};
+use crate::lower::planner::{Relation, Relations};
+use crate::lower::{self, Compiled};
+use crate::{DeclareError, api::host::QueryKind};
+use arrow::datatypes::Schema;
+use dataflows::Mode;
+use datafusion::logical_expr::LogicalPlan;
+use sources::decode::Mapping;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub enum Declared {
+    /// `CREATE EXTERNAL TABLE`.
+    Table(Arc<Mapping>),
+    /// `CREATE VIEW`: a name for a query, inlined where used.
+    View {
+        /// Its name.
+        name: Arc<str>,
+        /// The query, with names resolved.
+        query: Arc<LogicalPlan>,
+    },
+    /// `CREATE MATERIALIZED VIEW`.
+    MaterializedView(Arc<Compiled>),
+}
+
+impl Declared {
+    /// The name.
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Declared::Table(mapping) => &mapping.table.name,
+            Declared::View { name, .. } => name,
+            Declared::MaterializedView(compiled) => &compiled.view.name,
+        }
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> QueryKind {
+        match self {
+            Declared::Table(_) => QueryKind::Table,
+            Declared::View { .. } => QueryKind::View,
+            Declared::MaterializedView(_) => QueryKind::MaterializedView,
+        }
+    }
+}
+
+/// One declaration.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// What it declares.
+    pub declared: Declared,
+    /// The statement.
+    pub sql: Arc<str>,
+    /// The names that its statement reads.
+    pub uses: BTreeSet<String>,
+}
+
+/// Declared tables and views. Cloning is cheap.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    entries: Vec<Entry>,
+}
+
+impl Catalogue {
+    /// A shipped catalogue by its name, or a folder with `tables/` and `views/` of `.sql` files.
+    pub fn load(name_or_folder: &str) -> Result<Catalogue, DeclareError> {
+        let mut pending = vec![];
+        for (file, text) in shipped::files(name_or_folder)? {
+            for statement in declare::parse(&text).map_err(|why| in_file(&file, why))? {
+                pending.push((file.clone(), statement));
+            }
+        }
+        let mut catalogue = Catalogue::default();
+        // Files stand in the order of their names; what one of them reads may stand in a later one.
+        while !pending.is_empty() {
+            let waiting: BTreeSet<String> =
+                pending.iter().map(|(_, statement)| statement.name.to_string()).collect();
+            let is_ready = |statement: &Statement| statement.names.iter().all(|name| !waiting.contains(name));
+            let Some(next) = pending.iter().position(|(_, statement)| is_ready(statement)) else {
+                let names: Vec<String> = waiting.into_iter().collect();
+                return Err(DeclareError::Invalid(format!(
+                    "cannot load catalogue {name_or_folder:?}: its views read each other in a circle, among {}",
+                    names.join(", ")
+                )));
+            };
+            let (file, statement) = pending.remove(next);
+            catalogue.add(statement).map_err(|why| in_file(&file, why))?;
+        }
+        Ok(catalogue)
+    }
+
+    /// Declares every statement of a text, or none.
+    pub fn declare(&mut self, sql: &str) -> Result<Vec<Declared>, DeclareError> {
+        let statements = declare::parse(sql)?;
+        if statements.is_empty() {
+            return Err(DeclareError::Syntax {
+                message: "there is no statement in the text".into(),
+                at: None,
+            });
+        }
+        let mut next = self.clone();
+        let declared =
+            statements.into_iter().map(|statement| next.add(statement)).collect::<Result<Vec<_>, _>>()?;
+        *self = next;
+        Ok(declared)
+    }
+
+    /// Forgets a table or a view that nothing uses.
+    pub fn drop(&mut self, name: &str) -> Result<(), DeclareError> {
+        let place =
+            self.entries.iter().position(|entry| **entry.declared.name() == *name).ok_or_else(|| {
+                DeclareError::NotFound(format!(
+                    "cannot drop {name:?}: there is no table or view of that name"
+                ))
+            })?;
+        let users = self.users(name);
+        if !users.is_empty() {
+            return Err(DeclareError::Conflict(format!(
+                "cannot drop {name:?}: it is used by {}",
+                users.join(", ")
+            )));
+        }
+        self.entries.remove(place);
+        Ok(())
+    }
+
+    /// Every declaration: what one uses stands before it.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// What a name stands for.
+    pub fn get(&self, name: &str) -> Option<&Declared> {
+        self.entry(name).map(|entry| &entry.declared)
+    }
+
+    /// The declaration of a name.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| **entry.declared.name() == *name)
+    }
+
+    /// The tables, in order.
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<Mapping>> {
+        self.entries.iter().filter_map(|entry| match &entry.declared {
+            Declared::Table(mapping) => Some(mapping),
+            Declared::View { .. } | Declared::MaterializedView(_) => None,
+        })
+    }
+
+    /// The materialized views, in order.
+    pub fn views(&self) -> impl Iterator<Item = &Arc<Compiled>> {
+        self.entries.iter().filter_map(|entry| match &entry.declared {
+            Declared::MaterializedView(compiled) => Some(compiled),
+            Declared::Table(_) | Declared::View { .. } => None,
+        })
+    }
+
+    /// The views whose statements read a name.
+    pub fn users(&self, name: &str) -> Vec<&str> {
+        let uses = self.entries.iter().filter(|entry| entry.uses.contains(name));
+        uses.map(|entry| entry.declared.name().as_ref()).collect()
+    }
+
+    /// Compiles a query, or the query of a `CREATE VIEW`, without declaring it.
+    pub fn compile(&self, sql: &str) -> Result<Compiled, DeclareError> {
+        let mut statements = declare::parse(sql)?;
+        let statement = match (statements.pop(), statements.is_empty()) {
+            (Some(only), true) => only,
+            _ => return Err(DeclareError::Syntax { message: "expected one query".into(), at: None }),
+        };
+        match statement.kind {
+            Kind::Query(query) | Kind::View(query) => {
+                self.compiled(&statement.name, &statement.sql, *query, None)
+            }
+            Kind::MaterializedView(query, key) => {
+                self.compiled(&statement.name, &statement.sql, *query, key.as_deref())
+            }
+            Kind::Table(_) => {
+                Err(DeclareError::Invalid("a table has no plan: name a view or write a SELECT".into()))
+            }
+        }
+    }
+
+    fn compiled(
+        &self,
+        name: &Arc<str>,
+        sql: &Arc<str>,
+        query: datafusion::sql::sqlparser::ast::Query,
+        key: Option<&[String]>,
+    ) -> Result<Compiled, DeclareError> {
+        lower::compile(name, sql, query, key, &self.relations(), &|name| self.unique(name))
+    }
+
+    fn add(&mut self, statement: Statement) -> Result<Declared, DeclareError> {
+        let Statement { name, sql, names, kind } = statement;
+        if let Some(known) = self.get(&name) {
+            let what = match known.kind() {
+                QueryKind::Table => "table",
+                QueryKind::View | QueryKind::MaterializedView => "view",
+            };
+            return Err(DeclareError::Conflict(format!(
+                "the name {name:?} is taken by a {what}: drop that first"
+            )));
+        }
+        let declared = match kind {
+            Kind::Table(mapping) => Declared::Table(mapping),
+            Kind::View(query) => {
+                let query = lower::inlined(&name, *query, &self.relations())?;
+                Declared::View { name, query: Arc::new(query) }
+            }
+            Kind::MaterializedView(query, key) => {
+                Declared::MaterializedView(Arc::new(self.compiled(&name, &sql, *query, key.as_deref())?))
+            }
+            Kind::Query(_) => {
+                return Err(DeclareError::Unsupported(
+                    "a query without a name cannot be declared: write CREATE MATERIALIZED VIEW name AS before it".into(),
+                ));
+            }
+        };
+        // A name of a WITH is no declaration.
+        let uses = names.into_iter().filter(|name| self.get(name).is_some()).collect();
+        self.entries.push(Entry { declared: declared.clone(), sql, uses });
+        Ok(declared)
+    }
+
+    fn relations(&self) -> Relations {
+        let relation = |entry: &Entry| match &entry.declared {
+            Declared::Table(mapping) => Relation { schema: mapping.table.schema.clone(), query: None },
+            Declared::View { query, .. } => {
+                let schema: Schema = query.schema().as_arrow().clone();
+                Relation { schema: Arc::new(schema), query: Some(query.as_ref().clone()) }
+            }
+            Declared::MaterializedView(compiled) => {
+                Relation { schema: compiled.view.schema.clone(), query: None }
+            }
+        };
+        self.entries
+            .iter()
+            .map(|entry| (entry.declared.name().to_string(), Arc::new(relation(entry))))
+            .collect()
+    }
+
+    /// The columns that no two rows of a table or a materialized view share.
+    fn unique(&self, name: &str) -> Option<Vec<usize>> {
+        match self.get(name)? {
+            Declared::Table(mapping) => match &mapping.table.mode {
+                Mode::Latest { key, .. } if mapping.each.is_none() => Some(key.clone()),
+                Mode::Latest { .. } | Mode::Append => None,
+            },
+            Declared::MaterializedView(compiled) => compiled.unique.clone(),
+            Declared::View { .. } => None,
+        }
+    }
+}
+
+fn in_file(file: &str, why: DeclareError) -> DeclareError {
+    let said = |text: String| format!("{file}: {text}");
+    match why {
+        DeclareError::Syntax { message, at } => {
+            DeclareError::Syntax { message: format!("{message} (in {file})"), at }
+        }
+        DeclareError::Unsupported(text) => DeclareError::Unsupported(said(text)),
+        DeclareError::Invalid(text) => DeclareError::Invalid(said(text)),
+        DeclareError::NotFound(text) => DeclareError::NotFound(said(text)),
+        DeclareError::Conflict(text) => DeclareError::Conflict(said(text)),
+        DeclareError::Internal(text) => DeclareError::Internal(said(text)),
+    }
+}

@@ -1,0 +1,171 @@
+//! SQL text to statements: what stands where, before any name is looked up.
+pub mod error;
+mod table;
+mod text;
+
+use crate::DeclareError;
+use dataflows::Table;
+use datafusion::sql::parser::Statement as Parsed;
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::{self, CreateTableOptions, CreateView, Expr, SqlOption, Value};
+use sources::decode::Mapping;
+use std::sync::Arc;
+
+/// One statement of a text.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// The name that it declares.
+    pub name: Arc<str>,
+    /// Its own text, without what stands around it.
+    pub sql: Arc<str>,
+    /// The tables and views that its query names.
+    pub names: Vec<String>,
+    /// What it declares.
+    pub kind: Kind,
+}
+
+/// What a statement declares.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// `CREATE EXTERNAL TABLE`.
+    Table(Arc<Mapping>),
+    /// `CREATE VIEW`.
+    View(Box<ast::Query>),
+    /// `CREATE MATERIALIZED VIEW`, with the columns of `WITH (key = '..')`.
+    MaterializedView(Box<ast::Query>, Option<Vec<String>>),
+    /// A bare query, for those who explain one.
+    Query(Box<ast::Query>),
+}
+
+/// The statements of a text, in order. Names are not looked up.
+pub fn parse(sql: &str) -> Result<Vec<Statement>, DeclareError> {
+    text::statements(sql)?.into_iter().map(|(parsed, sql)| statement(parsed, sql)).collect()
+}
+
+fn statement(parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareError> {
+    let (names, _) = resolve_table_references(&parsed, true).map_err(error::from_datafusion)?;
+    let names = names.iter().map(|name| name.table().to_string()).collect();
+    match parsed {
+        Parsed::CreateExternalTable(create) => {
+            let mapping = table::mapping(create)?;
+            let name = mapping.table.name.clone();
+            Ok(Statement { name, sql, names: vec![], kind: Kind::Table(Arc::new(mapping)) })
+        }
+        Parsed::Statement(inner) => match *inner {
+            ast::Statement::CreateView(view) => view_statement(view, sql, names),
+            ast::Statement::Query(query) => {
+                Ok(Statement { name: "query".into(), sql, names, kind: Kind::Query(query) })
+            }
+            other => Err(not_declared(&other.to_string())),
+        },
+        other @ (Parsed::CopyTo(_) | Parsed::Explain(_) | Parsed::Reset(_)) => {
+            Err(not_declared(&other.to_string()))
+        }
+    }
+}
+
+fn not_declared(sql: &str) -> DeclareError {
+    let head: Vec<&str> = sql.split_whitespace().take(2).collect();
+    DeclareError::Unsupported(format!(
+        "{} is not a declaration: write CREATE EXTERNAL TABLE, CREATE VIEW or CREATE MATERIALIZED VIEW; views are dropped by name",
+        head.join(" ")
+    ))
+}
+
+fn view_statement(view: CreateView, sql: Arc<str>, names: Vec<String>) -> Result<Statement, DeclareError> {
+    let name: Arc<str> = single_name(&view.name)?.into();
+    let refused = [
+        (view.or_replace || view.or_alter, "OR REPLACE", "drop the view first"),
+        (view.if_not_exists, "IF NOT EXISTS", "look the view up first"),
+        (view.temporary, "TEMPORARY", "every view lives until it is dropped; leave the word out"),
+        (!view.columns.is_empty(), "a column list", "name the columns in the query with AS"),
+        (!view.cluster_by.is_empty(), "CLUSTER BY", "leave it out"),
+    ];
+    for (present, clause, instead) in refused {
+        if present {
+            return Err(DeclareError::Unsupported(format!(
+                "{clause} in the declaration of view {name:?} is not supported: {instead}"
+            )));
+        }
+    }
+    let key = key_option(&name, &view.options)?;
+    let kind = match (view.materialized, key) {
+        (true, key) => Kind::MaterializedView(view.query, key),
+        (false, None) => Kind::View(view.query),
+        (false, Some(_)) => {
+            return Err(DeclareError::Unsupported(format!(
+                "view {name:?} cannot have a key, since it is only a name for its query: write CREATE MATERIALIZED VIEW"
+            )));
+        }
+    };
+    Ok(Statement { name, sql, names, kind })
+}
+
+fn key_option(name: &str, options: &CreateTableOptions) -> Result<Option<Vec<String>>, DeclareError> {
+    let list = match options {
+        CreateTableOptions::None => return Ok(None),
+        CreateTableOptions::With(list)
+        | CreateTableOptions::Options(list)
+        | CreateTableOptions::Plain(list)
+        | CreateTableOptions::TableProperties(list) => list,
+    };
+    let mut key = None;
+    for option in list {
+        match option {
+            SqlOption::KeyValue { key: word, value: Expr::Value(value) }
+                if word.value.eq_ignore_ascii_case("key") =>
+            {
+                let Value::SingleQuotedString(columns) = &value.value else {
+                    return Err(DeclareError::Invalid(format!(
+                        "the key of view {name:?} must be a string of column names, such as WITH (key = 'a,b'), not {value}"
+                    )));
+                };
+                key = Some(list_of_names(columns));
+            }
+            other => {
+                return Err(DeclareError::Invalid(format!(
+                    "view {name:?} has the unknown option {other}: known is key, as in WITH (key = 'a,b')"
+                )));
+            }
+        }
+    }
+    Ok(key)
+}
+
+/// The names in a list such as `a, b`.
+fn list_of_names(text: &str) -> Vec<String> {
+    text.split(',').map(|name| name.trim().to_string()).filter(|name| !name.is_empty()).collect()
+}
+
+/// A name without a schema, in lower case unless it was quoted.
+fn single_name(name: &ast::ObjectName) -> Result<String, DeclareError> {
+    match name.0.as_slice() {
+        [part] => match part.as_ident() {
+            Some(word) => Ok(normalized(word)),
+            None => Err(DeclareError::Unsupported(format!("{name} is not a plain name"))),
+        },
+        _ => Err(DeclareError::Unsupported(format!(
+            "the name {} has a schema, and there are no schemas: write it without",
+            name
+        ))),
+    }
+}
+
+fn normalized(word: &ast::Ident) -> String {
+    match word.quote_style {
+        Some(_) => word.value.clone(),
+        None => word.value.to_lowercase(),
+    }
+}
+
+/// Where a column stands in a table, or which there are.
+fn column_of(table: &Table, name: &str) -> Result<usize, DeclareError> {
+    table.schema.index_of(name).map_err(|_| {
+        let known: Vec<&str> = table.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        DeclareError::Invalid(format!(
+            "table {:?} has no column {name:?}: it has {}",
+            table.name,
+            known.join(", ")
+        ))
+    })
+}

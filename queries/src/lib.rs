@@ -1,0 +1,20 @@
+//! SQL to standing queries, and the HTTP API that reads them.
+//!
+//! | file | noun | what it is |
+//! |---|---|---|
+//! | [`declare`] | `Statement` | SQL text to statements, each with its own text and place |
+//! | [`catalogue`] | [`Catalogue`] | declared tables and views, in order, with what they use |
+//! | [`lower`] | [`Compiled`] | a query to a `Plan` that a dataflow can maintain |
+//! | [`batch`] | | the same query by DataFusion in batch: the oracle |
+//! | [`explain`] | | a view's stages as text |
+//! | [`api`] | | the warp API |
+pub mod api;
+pub mod batch;
+pub mod catalogue;
+pub mod declare;
+pub mod explain;
+pub mod lower;
+
+pub use api::host::DeclareError;
+pub use catalogue::{Catalogue, Declared};
+pub use lower::Compiled;
