@@ -22,11 +22,11 @@ fn unavailable<'a>(what: &'a str, path: &'a Path) -> impl Fn(io::Error) -> LogEr
     move |error| LogError::Unavailable(format!("cannot {what} {path:?}: {error}"))
 }
 
-/// Opens a log for writing, or creates it. The file returned is locked as long as it is held.
-pub(super) fn open(
-    dir: &Path,
-    config: &LogConfig,
-) -> Result<(Vec<Arc<Partition>>, Vec<Repair>, fs::File), LogError> {
+/// The partitions, what was repaired in them, and the file that is locked as long as it is held.
+pub(super) type Opened = (Vec<Arc<Partition>>, Vec<Repair>, fs::File);
+
+/// Opens a log for writing, or creates it.
+pub(super) fn open(dir: &Path, config: &LogConfig) -> Result<Opened, LogError> {
     fs::create_dir_all(dir).map_err(unavailable("create the folder", dir))?;
     let lock = lock(dir)?;
     let partitions = match describe(dir)? {

@@ -126,7 +126,9 @@ fn damage_in_an_earlier_segment_stops_the_reader_there() {
 
 #[test]
 fn what_is_missing_is_told() {
-    let cases: [(&str, fn(&Path)); 4] = [
+    /// Does the damage.
+    type Damage = fn(&Path);
+    let cases: [(&str, Damage); 4] = [
         ("log.json is missing", |dir| fs::remove_file(dir.join("log.json")).unwrap()),
         ("log.json", |dir| fs::write(dir.join("log.json"), "{").unwrap()),
         ("there is no segment", |dir| files(dir, 0).iter().for_each(|path| fs::remove_file(path).unwrap())),
