@@ -1,0 +1,174 @@
+//! `check`: every view once more, by DataFusion in batch over the log, and what differs from what readers see.
+pub mod naive;
+pub mod remote;
+
+use crate::Error;
+use crate::data;
+use crate::progress;
+use crate::statements::{self, Statement};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use dataflows::codec::Codec;
+use dataflows::value::Value;
+use queries::Declared;
+use sinks::memory::Read;
+use sinks::memory::kept::Kept;
+use sources::Source;
+use sources::decode::Mapping;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+const ROWS_PER_BATCH: usize = 8_192;
+/// Sums of floating-point numbers depend on the order of their terms; so many digits do not.
+const FLOAT_DIGITS: usize = 10;
+
+/// A row that a view holds more or less often than it must.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The view.
+    pub view: String,
+    /// The row as JSON.
+    pub row: String,
+    /// How often the batch has it.
+    pub expected: i64,
+    /// How often readers see it.
+    pub actual: i64,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Views that were compared.
+    pub views: usize,
+    /// Rows the batch has in them.
+    pub rows: usize,
+    /// Views that were not compared, and why.
+    pub skipped: Vec<String>,
+    /// What differs.
+    pub differences: Vec<Difference>,
+}
+
+/// Where the truth is: the log, and what was bound and stated about it.
+pub struct Truth<S> {
+    /// The log from its beginning.
+    pub source: S,
+    /// What was bound.
+    pub bindings: progress::Reader,
+    /// What was stated at run time.
+    pub statements: Vec<Statement>,
+    /// The name of the catalogue.
+    pub catalogue: String,
+}
+
+impl<S: Source> Truth<S> {
+    /// Of a data directory whose log is read by `source`.
+    pub fn open(path: &Path, catalogue: &str, source: S) -> Result<Truth<S>, Error> {
+        Ok(Truth {
+            source,
+            bindings: progress::Reader::open(&data::bindings_path(path))?,
+            statements: statements::read(&data::statements_path(path))?,
+            catalogue: catalogue.to_owned(),
+        })
+    }
+}
+
+/// Compares what readers see at one time with the batch over the log up to that time.
+pub fn check<S: Source>(truth: Truth<S>, read: &Read) -> Result<Report, Error> {
+    let Some(time) = read.time() else { return Ok(Report::default()) };
+    let (catalogue, declared) = naive::declared(&truth.catalogue, &truth.statements, time)?;
+    let tables = naive::tables(truth.source, truth.bindings, declared, read.positions(), time)?;
+    let mut report = Report::default();
+    for kept in read.views() {
+        let name = &kept.shape().view().name;
+        match queries::batch::answer(&catalogue, name, &tables) {
+            Ok(batches) => {
+                report.views += 1;
+                report.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+                report.differences.extend(compare(kept, &batches)?);
+            }
+            // The batch stops at the first failing expression; the view goes on beside it.
+            Err(why) if kept.errs_count() > 0 => report.skipped.push(format!("{name}: {why}")),
+            Err(why) => return Err(Error::failed(format!("compute view {name} in batch"), why)),
+        }
+    }
+    Ok(report)
+}
+
+fn compare(kept: &Kept, expected: &[RecordBatch]) -> Result<Vec<Difference>, Error> {
+    let view = kept.shape().view();
+    let actual: Vec<RecordBatch> = kept.batches(ROWS_PER_BATCH).collect();
+    let exact = differences(&view.name, &view.schema, expected, &actual, None)?;
+    let floats = view.schema.fields().iter().any(|field| field.data_type().is_floating());
+    if exact.is_empty() || !floats {
+        return Ok(exact);
+    }
+    differences(&view.name, &view.schema, expected, &actual, Some(FLOAT_DIGITS))
+}
+
+/// Rows that stand in one more often than in the other, in no order but their own.
+pub fn differences(
+    view: &str,
+    schema: &SchemaRef,
+    expected: &[RecordBatch],
+    actual: &[RecordBatch],
+    float_digits: Option<usize>,
+) -> Result<Vec<Difference>, Error> {
+    let text = |batches: &[RecordBatch]| -> Result<Vec<String>, Error> {
+        let mut rows = vec![];
+        for batch in batches {
+            for_each_row(schema, batch, float_digits, |row| rows.push(row))?;
+        }
+        Ok(rows)
+    };
+    Ok(differing(view, text(expected)?.into_iter(), text(actual)?.into_iter()))
+}
+
+fn differing(
+    view: &str,
+    expected: impl Iterator<Item = String>,
+    actual: impl Iterator<Item = String>,
+) -> Vec<Difference> {
+    let mut counts: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    expected.for_each(|row| counts.entry(row).or_default().0 += 1);
+    actual.for_each(|row| counts.entry(row).or_default().1 += 1);
+    let differing = counts.into_iter().filter(|(_, (expected, actual))| expected != actual);
+    differing
+        .map(|(row, (expected, actual))| Difference { view: view.into(), row, expected, actual })
+        .collect()
+}
+
+fn for_each_row(
+    schema: &SchemaRef,
+    batch: &RecordBatch,
+    float_digits: Option<usize>,
+    mut take: impl FnMut(String),
+) -> Result<(), Error> {
+    let failed = |why: String| Error::failed("compare rows", why);
+    let codec = Codec::new(schema).map_err(failed)?;
+    let encoded = codec.encode(batch.columns(), batch.num_rows());
+    for row in 0..batch.num_rows() {
+        let mut text = String::from("{");
+        let cells = codec.values(&encoded.bytes[encoded.offsets[row]..encoded.offsets[row + 1]]);
+        for (field, value) in schema.fields().iter().zip(cells) {
+            text.push_str(if text.len() > 1 { ", " } else { "" });
+            Value::Text(field.name()).write_json(&mut text);
+            text.push_str(": ");
+            match (value, float_digits) {
+                (Value::Float(number), Some(digits)) => text.push_str(&format!("{number:.digits$e}")),
+                (value, _) => value.write_json(&mut text),
+            }
+        }
+        text.push('}');
+        take(text);
+    }
+    Ok(())
+}
+
+/// The tables among what was declared.
+fn mappings(declared: &[Declared]) -> impl Iterator<Item = Arc<Mapping>> {
+    declared.iter().filter_map(|one| match one {
+        Declared::Table(mapping) => Some(mapping.clone()),
+        Declared::View { .. } | Declared::MaterializedView(_) => None,
+    })
+}

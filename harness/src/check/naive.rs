@@ -1,0 +1,226 @@
+//! The tables as the log says, written a second time and as plainly as can be: what `check` compares with.
+//!
+//! It shares the decoder with the pipeline, and nothing else: who counts, what is dropped, which version stands is decided here anew.
+use crate::Error;
+use crate::progress;
+use crate::statements::{Act, Statement};
+use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch, UInt32Array, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use dataflows::{Mode, Position, Table, Time};
+use queries::Catalogue;
+use sources::decode::{Decoder, Mapping, Outcome};
+use sources::{Record, Source};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+const POLL_BYTES: usize = 16 << 20;
+
+/// A table, and the ticks for which it had a say in what counts: those after `from`, up to `until`.
+pub struct Declared {
+    mapping: Arc<Mapping>,
+    from: Time,
+    until: Time,
+}
+
+/// The catalogue at a time, and its tables with those that were dropped.
+pub fn declared(
+    name: &str,
+    statements: &[Statement],
+    time: Time,
+) -> Result<(Catalogue, Vec<Declared>), Error> {
+    let mut catalogue =
+        Catalogue::load(name).map_err(|why| Error::failed(format!("load catalogue {name}"), why))?;
+    let start = |mapping| Declared { mapping, from: 0, until: Time::MAX };
+    let mut tables: Vec<Declared> = catalogue.tables().cloned().map(start).collect();
+    for Statement { after, act } in statements.iter().filter(|statement| statement.after < time) {
+        match act {
+            Act::Declare(sql) => {
+                let new =
+                    catalogue.declare(sql).map_err(|why| Error::failed(format!("declare {sql:?}"), why))?;
+                tables.extend(super::mappings(&new).map(|mapping| Declared {
+                    mapping,
+                    from: *after,
+                    until: Time::MAX,
+                }));
+            }
+            Act::Drop(name) => {
+                catalogue.drop(name).map_err(|why| Error::failed(format!("drop {name}"), why))?;
+                let dropped =
+                    tables.iter_mut().find(|t| t.until == Time::MAX && *t.mapping.table.name == **name);
+                if let Some(dropped) = dropped {
+                    dropped.until = *after;
+                }
+            }
+        }
+    }
+    Ok((catalogue, tables))
+}
+
+/// The rows of each table at a time: of the records below `positions`, in the ticks they were bound to.
+pub fn tables<S: Source>(
+    source: S,
+    mut bindings: progress::Reader,
+    declared: Vec<Declared>,
+    positions: &[Position],
+    time: Time,
+) -> Result<BTreeMap<String, Vec<RecordBatch>>, Error> {
+    let log = read(source, positions)?;
+    let mut tally = Tally::new(declared);
+    let mut done: BTreeMap<u32, usize> = BTreeMap::new();
+    while let Some(binding) = bindings.next()? {
+        if binding.moment.time > time {
+            break;
+        }
+        for position in &binding.positions {
+            let from = done.insert(position.partition, position.offset as usize).unwrap_or(0);
+            if from < position.offset as usize {
+                let records =
+                    log.get(&position.partition).and_then(|log| log.get(from..position.offset as usize));
+                let records = records
+                    .ok_or_else(|| Error::failed("read the log", "it is shorter than what was bound"))?;
+                tally.count(binding.moment.time, binding.moment.horizon, records);
+            }
+        }
+    }
+    tally.rows()
+}
+
+fn read<S: Source>(mut source: S, positions: &[Position]) -> Result<HashMap<u32, Vec<Record>>, Error> {
+    let mut log: HashMap<u32, Vec<Record>> = HashMap::new();
+    let short = |log: &HashMap<u32, Vec<Record>>| {
+        positions.iter().any(|p| log.get(&p.partition).map_or(0, |records| records.len() as u64) < p.offset)
+    };
+    while short(&log) {
+        let records = source.poll(POLL_BYTES).map_err(|why| Error::failed("read the log", why))?;
+        if records.is_empty() {
+            return Err(Error::failed("read the log", "it is shorter than what readers see"));
+        }
+        for record in records {
+            log.entry(record.partition).or_default().push(record);
+        }
+    }
+    Ok(log)
+}
+
+struct Tally {
+    /// Decodes for no table: whether it is an event at all.
+    event: Decoder,
+    tables: Vec<(Declared, Decoder, Vec<RecordBatch>)>,
+    first: HashMap<u128, u64>,
+}
+
+impl Tally {
+    fn new(declared: Vec<Declared>) -> Tally {
+        let table = |declared: Declared| {
+            let decoder = Decoder::new(vec![declared.mapping.clone()]);
+            (declared, decoder, vec![])
+        };
+        Tally {
+            event: Decoder::new(vec![]),
+            tables: declared.into_iter().map(table).collect(),
+            first: HashMap::new(),
+        }
+    }
+
+    fn count(&mut self, tick: Time, horizon: Time, records: &[Record]) {
+        let mut counts = vec![true; records.len()];
+        let decoded: Vec<_> = self.tables.iter().map(|(_, decoder, _)| decoder.decode(records)).collect();
+        for ((declared, _, _), decoded) in self.tables.iter().zip(&decoded) {
+            if declared.from < tick && tick <= declared.until {
+                for (count, head) in counts.iter_mut().zip(&decoded.heads) {
+                    *count &= matches!(head.outcome, Outcome::Event(_));
+                }
+            }
+        }
+        for (count, head) in counts.iter_mut().zip(self.event.decode(records).heads) {
+            *count &= match head.outcome {
+                Outcome::Reject(_) => false,
+                Outcome::Event(event) if event.time_ms.is_some_and(|time| time > horizon as i64) => false,
+                // A rejected event is not remembered: the same one sent again in better shape counts.
+                Outcome::Event(event) => *count && self.first.insert_first(event.key, event.content),
+            };
+        }
+        for ((_, _, batches), decoded) in self.tables.iter_mut().zip(decoded) {
+            for table in decoded.tables {
+                let kept = (0..table.rows.num_rows() as u32)
+                    .filter(|row| counts[table.records[*row as usize] as usize]);
+                let rows = take_record_batch(&table.rows, &UInt32Array::from_iter_values(kept));
+                batches.push(rows.expect("rows of the batch itself"));
+            }
+        }
+    }
+
+    fn rows(self) -> Result<BTreeMap<String, Vec<RecordBatch>>, Error> {
+        let standing = self.tables.into_iter().filter(|(declared, _, _)| declared.until == Time::MAX);
+        let rows = standing.map(|(declared, _, batches)| {
+            let table = &declared.mapping.table;
+            let rows = match &table.mode {
+                Mode::Append => batches,
+                Mode::Latest { key, version } => latest(table, key, version, &batches)?,
+            };
+            Ok((table.name.to_string(), rows))
+        });
+        rows.collect::<Result<_, arrow::error::ArrowError>>()
+            .map_err(|why| Error::failed("compute the tables", why))
+    }
+}
+
+trait First {
+    /// Whether nothing was there.
+    fn insert_first(&mut self, key: u128, content: u64) -> bool;
+}
+
+impl First for HashMap<u128, u64> {
+    fn insert_first(&mut self, key: u128, content: u64) -> bool {
+        let before = self.len();
+        self.entry(key).or_insert(content);
+        self.len() > before
+    }
+}
+
+/// The rows of the event with the greatest version, time and hash for each key.
+fn latest(
+    table: &Table,
+    key: &[usize],
+    version: &[usize],
+    batches: &[RecordBatch],
+) -> Result<Vec<RecordBatch>, arrow::error::ArrowError> {
+    let all = concat_batches(&table.input_schema(), batches)?;
+    let columns = table.schema.fields().len();
+    let keys = encode(&all, key)?;
+    let versions = encode(&all, version)?;
+    let times = all.column(columns).as_any().downcast_ref::<Int64Array>().expect("__time");
+    let events = all.column(columns + 1).as_any().downcast_ref::<UInt64Array>().expect("__event");
+    let deleted = all.column(columns + 2).as_any().downcast_ref::<BooleanArray>().expect("__deleted");
+    let rank = |row: usize| (&versions[row], times.value(row), events.value(row));
+    let mut best: HashMap<&OwnedRow, Vec<usize>> = HashMap::new();
+    for (row, key) in keys.iter().enumerate() {
+        let standing = best.entry(key).or_default();
+        match standing.first().map(|first| rank(row).cmp(&rank(*first))) {
+            None | Some(std::cmp::Ordering::Equal) => standing.push(row),
+            Some(std::cmp::Ordering::Greater) => *standing = vec![row],
+            Some(std::cmp::Ordering::Less) => {}
+        }
+    }
+    let kept = best.into_values().flatten().filter(|row| !(deleted.is_valid(*row) && deleted.value(*row)));
+    let rows = take_record_batch(&all, &UInt32Array::from_iter_values(kept.map(|row| row as u32)))?;
+    let visible: Vec<_> = rows.columns()[..columns].to_vec();
+    Ok(vec![RecordBatch::try_new(table.schema.clone(), visible)?])
+}
+
+fn encode(rows: &RecordBatch, columns: &[usize]) -> Result<Vec<OwnedRow>, arrow::error::ArrowError> {
+    let columns: Vec<_> = columns.iter().map(|column| rows.column(*column).clone()).collect();
+    if columns.is_empty() {
+        // No version columns: all versions are equal.
+        let ones: arrow::array::ArrayRef = Arc::new(UInt32Array::from(vec![1; rows.num_rows()]));
+        return encode_columns(&[ones]);
+    }
+    encode_columns(&columns)
+}
+
+fn encode_columns(columns: &[arrow::array::ArrayRef]) -> Result<Vec<OwnedRow>, arrow::error::ArrowError> {
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    let rows = RowConverter::new(fields)?.convert_columns(columns)?;
+    Ok(rows.iter().map(|row| row.owned()).collect())
+}

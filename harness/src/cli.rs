@@ -1,0 +1,250 @@
+//! The command line: what the user typed, and the command it means.
+mod check;
+mod config;
+mod demo;
+mod explain;
+mod live;
+mod replay;
+mod serve;
+
+use crate::Error;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const DATA_DEFAULT: &str = "./tallyflow-data";
+const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+const TICK_EVENTS_DEFAULT: usize = 8_192;
+
+/// SQL views over CloudEvents, kept right to the event.
+#[derive(Parser, Debug)]
+#[command(
+    name = "tallyflow",
+    version,
+    after_help = "Examples:
+  tallyflow demo                                    a workload, its views, and where to read them
+  tallyflow run --data ./tallyflow-data             serve: POST events, read views
+  tallyflow replay events.ndjson.zst --out results  files to CSV, through the same pipeline
+  tallyflow explain revenue_daily                   how a view is kept"
+)]
+pub struct Command {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Subcommand, Debug)]
+enum Act {
+    /// Runs with a generated workload, in a temporary data directory unless one is named.
+    #[command(after_help = "Examples:
+  tallyflow demo
+  tallyflow demo --rate 20000 --for 30s --workers 2
+  tallyflow demo --data ./demo-data --listen 127.0.0.1:9000")]
+    Demo(Demo),
+    /// Serves: takes events over HTTP, keeps the views, answers reads. Ends cleanly at SIGINT and SIGTERM.
+    #[command(after_help = "Examples:
+  tallyflow run
+  tallyflow run --config tallyflow.toml --workers 4
+  tallyflow run --data /var/lib/tallyflow --listen 0.0.0.0:8080 --catalog ./my-catalogue
+
+A config file has the flags' names as keys:
+  data = \"/var/lib/tallyflow\"
+  listen = \"0.0.0.0:8080\"
+  workers = 4
+  skew = \"60s\"")]
+    Run(Run),
+    /// Takes files of events through the same pipeline to their end, and writes each view as CSV.
+    #[command(after_help = "Examples:
+  tallyflow replay --catalog retail events.ndjson.zst --out results
+  tallyflow replay day1.ndjson.gz day2.ndjson.gz --data ./tallyflow-data --workers 2
+
+Files are NDJSON with one CloudEvent a line, plain, gzip or zstd, read in the order given.")]
+    Replay(Replay),
+    /// Shows the stages of a view, or of a SELECT that is not declared: SQL, logical plan, plan, operators.
+    #[command(after_help = "Examples:
+  tallyflow explain revenue_daily
+  tallyflow explain --catalog retail copurchase
+  tallyflow explain 'SELECT region, count(*) FROM customers GROUP BY region'")]
+    Explain(Explain),
+    /// Computes every view once more in batch over the log, and prints what differs. Exit code 1 if anything does.
+    #[command(after_help = "Examples:
+  tallyflow check
+  tallyflow check --data ./tallyflow-data")]
+    Check(Check),
+}
+
+#[derive(Args, Debug)]
+struct Demo {
+    /// Events per second.
+    #[arg(long, default_value_t = 6_667.0, value_parser = rate)]
+    rate: f64,
+    /// How long; without it until Ctrl-C.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// What all draws of the workload follow from; without it 1, or in a directory with data one not used yet.
+    #[arg(long)]
+    seed: Option<u64>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Args, Debug)]
+struct Run {
+    /// A TOML file; flags win over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+/// What `run` and `demo` have in common; nothing is filled in yet.
+#[derive(Args, Debug, Default, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Serve {
+    /// Where data is kept [default: ./tallyflow-data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The catalogue: a shipped one (bss, retail) or a folder with tables/ and views/ [default: that of the data, else bss].
+    #[arg(long, value_name = "NAME|DIR")]
+    catalog: Option<String>,
+    /// Where HTTP is answered [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Worker threads [default: the number of processors; demo: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+    /// Events of a tick at most [default: 8192].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    tick_events: Option<u32>,
+    /// Partitions of a new log; one that is there keeps what it has. Each costs an fsync a commit [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    partitions: Option<u16>,
+    /// How far events may be ahead of the clock before they are quarantined [default: 60s].
+    #[arg(long, value_name = "TIME")]
+    skew: Option<String>,
+}
+
+#[derive(Args, Debug)]
+struct Replay {
+    /// The files, in order.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The catalogue: a shipped one (bss, retail) or a folder with tables/ and views/ [default: that of the data, else bss].
+    #[arg(long, value_name = "NAME|DIR")]
+    catalog: Option<String>,
+    /// Worker threads [default: the number of processors].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+    /// Where the views are written, a CSV file each.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where data is kept; without it a temporary directory.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Events of a tick.
+    #[arg(long, value_name = "N", default_value_t = TICK_EVENTS_DEFAULT as u32, value_parser = clap::value_parser!(u32).range(1..))]
+    tick_events: u32,
+}
+
+#[derive(Args, Debug)]
+struct Explain {
+    /// The name of a view, or a SELECT.
+    #[arg(value_name = "VIEW|SQL")]
+    what: String,
+    /// The catalogue: a shipped one (bss, retail) or a folder with tables/ and views/.
+    #[arg(long, value_name = "NAME|DIR", default_value = "bss")]
+    catalog: String,
+}
+
+#[derive(Args, Debug)]
+struct Check {
+    /// Where data is kept.
+    #[arg(long, value_name = "DIR", default_value = DATA_DEFAULT)]
+    data: PathBuf,
+    /// The catalogue the data was made with; another is refused.
+    #[arg(long, value_name = "NAME|DIR")]
+    catalog: Option<String>,
+    /// Worker threads [default: the number of processors].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Option<u16>,
+}
+
+/// What a command found, for the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All is well.
+    Well,
+    /// `check` found differences, which it printed.
+    Differs,
+}
+
+impl Command {
+    /// Does it.
+    pub fn run(self) -> Result<Outcome, Error> {
+        match self.act {
+            Act::Demo(demo) => demo::run(demo).map(|()| Outcome::Well),
+            Act::Run(run) => serve::run(run).map(|()| Outcome::Well),
+            Act::Replay(replay) => replay::run(replay).map(|()| Outcome::Well),
+            Act::Explain(explain) => explain::run(&explain).map(|()| Outcome::Well),
+            Act::Check(check) => check::run(&check),
+        }
+    }
+}
+
+/// As many as there are processors, if none were asked for.
+fn workers(asked: Option<u16>) -> usize {
+    asked.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+}
+
+/// `500ms`, `30s`, `5m` or `2h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let refused = || format!("'{text}' is no time such as 500ms, 30s, 5m or 2h");
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refused)?;
+    let number: u64 = text[..unit_at].parse().map_err(|_| refused())?;
+    let unit_ms = match &text[unit_at..] {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(refused()),
+    };
+    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(refused)
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| format!("'{text}' is no number of events above 0"))
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units_and_numbers_have_commas() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
+        for wrong in ["", "s", "5", "1.5s", "-3s", "5 s", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Command::command().debug_assert();
+    }
+}

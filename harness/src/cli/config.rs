@@ -1,0 +1,73 @@
+//! What the user typed for a serving process, in a file and in flags, made into what it means.
+use super::{DATA_DEFAULT, LISTEN_DEFAULT, Serve, TICK_EVENTS_DEFAULT, duration};
+use crate::Error;
+use crate::pipeline::Setting;
+use std::path::{Path, PathBuf};
+
+/// A serving process, all filled in.
+pub(super) struct Settled {
+    pub(super) data: PathBuf,
+    pub(super) catalogue: Option<String>,
+    pub(super) listen: String,
+    pub(super) setting: Setting,
+}
+
+/// The file's settings, where the flags say nothing.
+pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
+    let Some(path) = file else { return Ok(flags) };
+    let tried = format!("read config {}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|why| Error::failed(&tried, why))?;
+    let file: Serve =
+        toml::from_str(&text).map_err(|why| Error::failed(&tried, why.to_string().trim_end()))?;
+    Ok(Serve {
+        data: flags.data.or(file.data),
+        catalog: flags.catalog.or(file.catalog),
+        listen: flags.listen.or(file.listen),
+        workers: flags.workers.or(file.workers),
+        tick_events: flags.tick_events.or(file.tick_events),
+        partitions: flags.partitions.or(file.partitions),
+        skew: flags.skew.or(file.skew),
+    })
+}
+
+/// With defaults where nothing was said, `workers_default` threads among them.
+pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Error> {
+    let refused = |name: &str, why: &str| Error::Usage(format!("cannot use {name}: {why}"));
+    let tick_events = serve.tick_events.map_or(TICK_EVENTS_DEFAULT, |events| events as usize);
+    if tick_events == 0 {
+        return Err(refused("tick_events = 0", "a tick has one event at least"));
+    }
+    if serve.workers == Some(0) {
+        return Err(refused("workers = 0", "there is one at least"));
+    }
+    let mut setting = Setting::serve(serve.workers.map_or(workers_default, usize::from), tick_events);
+    if serve.partitions == Some(0) {
+        return Err(refused("partitions = 0", "there is one at least"));
+    }
+    setting.partitions = serve.partitions.map_or(setting.partitions, u32::from);
+    if let Some(skew) = &serve.skew {
+        setting.skew_ms = duration(skew).map_err(|why| refused("skew", &why))?.as_millis() as u64;
+    }
+    let listen = serve.listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
+    let data = serve.data.unwrap_or_else(|| DATA_DEFAULT.into());
+    Ok(Settled { data, catalogue: serve.catalog, listen, setting })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file_and_unknown_keys_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tallyflow.toml");
+        std::fs::write(&path, "workers = 3\nlisten = \"127.0.0.1:1\"\nskew = \"5s\"\n").unwrap();
+        let flags = Serve { listen: Some("127.0.0.1:2".into()), ..Serve::default() };
+        let settled = settle(merge(flags, Some(&path)).unwrap(), 1).unwrap();
+        assert_eq!((settled.listen.as_str(), settled.setting.workers), ("127.0.0.1:2", 3));
+        assert_eq!(settled.setting.skew_ms, 5_000);
+        std::fs::write(&path, "worker = 3\n").unwrap();
+        let why = merge(Serve::default(), Some(&path)).unwrap_err().to_string();
+        assert!(why.contains("unknown field `worker`") && why.contains("tallyflow.toml"), "{why}");
+    }
+}

@@ -1,0 +1,111 @@
+//! `tallyflow run`: the pipeline and the API, until a signal or a failure ends both.
+use super::config::{Settled, merge, settle};
+use super::{Run, workers};
+use crate::Error;
+use crate::data::Data;
+use crate::pipeline::Pipeline;
+use crate::ticks::End;
+use queries::api::host::Host;
+use queries::api::{ApiConfig, serve};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often a failure of the pipeline is looked for.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(super) fn run(run: Run) -> Result<(), Error> {
+    let settled = settle(merge(run.serve, run.config.as_deref())?, workers(None))?;
+    let server = Server::open(&settled)?;
+    println!(
+        "tallyflow: catalogue {} in {}",
+        server.pipeline.data().catalogue(),
+        server.pipeline.data().path().display()
+    );
+    println!("tallyflow: listening on http://{}", server.address);
+    server.serve(std::future::pending(), || ())?;
+    println!("tallyflow: stopped");
+    Ok(())
+}
+
+/// A pipeline and the socket it will answer on.
+pub(super) struct Server {
+    pub(super) pipeline: Pipeline,
+    pub(super) address: String,
+    listener: TcpListener,
+}
+
+impl Server {
+    /// Takes the port and the data, and starts the pipeline.
+    pub(super) fn open(settled: &Settled) -> Result<Server, Error> {
+        let listener = listen(&settled.listen)?;
+        let address =
+            listener.local_addr().map_or_else(|_| settled.listen.clone(), |address| address.to_string());
+        let data = Data::open(&settled.data, settled.catalogue.as_deref())?;
+        data.announce(&address)?;
+        let pipeline = Pipeline::start(data, &settled.setting)?;
+        for repair in pipeline.repairs() {
+            eprintln!("tallyflow: repaired {repair}");
+        }
+        Ok(Server { pipeline, address, listener })
+    }
+
+    /// Answers until a signal, a failure, or `over`; then stops all, `before` first.
+    pub(super) fn serve(self, over: impl Future<Output = ()>, before: impl FnOnce()) -> Result<(), Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|why| Error::failed("start the HTTP server", why))?;
+        runtime.block_on(async {
+            let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+            let host: Arc<dyn Host> = self.pipeline.process().clone();
+            let shutdown = async {
+                _ = stopped.await;
+            };
+            let api =
+                serve(self.listener, self.pipeline.memory().clone(), host, ApiConfig::default(), shutdown);
+            let api = tokio::spawn(api);
+            let ended = wait(&self.pipeline, over).await;
+            before();
+            _ = stop.send(());
+            _ = api.await;
+            ended
+        })?;
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        self.pipeline.finish(End::Now).map(|_| ())
+    }
+}
+
+async fn wait(pipeline: &Pipeline, over: impl Future<Output = ()>) -> Result<(), Error> {
+    let failed = |why| Error::failed("listen for signals", why);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let failure = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if pipeline.visible().now().failure.is_some() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = failure => {}
+        () = over => {}
+    }
+    Ok(())
+}
+
+fn listen(address: &str) -> Result<TcpListener, Error> {
+    let listener = TcpListener::bind(address).map_err(|why| {
+        let why = match why.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "address in use (try --listen 127.0.0.1:0 for any free port)".to_owned()
+            }
+            _ => why.to_string(),
+        };
+        Error::failed(format!("listen on {address}"), why)
+    })?;
+    listener.set_nonblocking(true).map_err(|why| Error::failed(format!("listen on {address}"), why))?;
+    Ok(listener)
+}

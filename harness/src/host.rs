@@ -1,0 +1,187 @@
+//! `Process`: what the HTTP API asks of the process it runs in.
+use crate::Error;
+use crate::metrics;
+use crate::publish::Latency;
+use crate::ticker::{Command, Shared, maintainable};
+use crossbeam_channel::{Sender, bounded};
+use dataflows::{Position, Time};
+use queries::Declared;
+use queries::api::host::{AppendError, DeclareError, Host, Quarantined, Query};
+use queries::catalogue::Entry;
+use sources::Payload;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const WAIT: Duration = Duration::from_secs(10);
+
+/// The process, as the API and the command line know it.
+pub struct Process {
+    shared: Shared,
+    latency: Arc<Latency>,
+    commands: Sender<Command>,
+    start: Vec<Position>,
+}
+
+impl Process {
+    /// For the parts of a pipeline that was just started.
+    pub fn new(shared: Shared, latency: Arc<Latency>, commands: Sender<Command>) -> Process {
+        let start = shared.log.ends();
+        Process { shared, latency, commands, start }
+    }
+
+    /// How long events take until they can be read.
+    pub fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    /// Waits a while for the log of earlier runs.
+    fn restored(&self) -> Result<(), DeclareError> {
+        match self.shared.visible.wait(Some(WAIT), |reach| reach.restored) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(DeclareError::Conflict(
+                "the log of earlier runs is still being read: try again once /readyz answers 200".into(),
+            )),
+            Err(why) => Err(DeclareError::Internal(why.to_string())),
+        }
+    }
+
+    /// Gives the ticker a command and waits until it is done: the time from which on it counts.
+    fn command(
+        &self,
+        make: impl FnOnce(Sender<Result<Time, Error>>) -> Command,
+    ) -> Result<Time, DeclareError> {
+        let stopping = || DeclareError::Internal("the process is stopping".into());
+        let (done, answer) = bounded(1);
+        self.commands.send(make(done)).map_err(|_| stopping())?;
+        answer.recv().map_err(|_| stopping())?.map_err(|why| DeclareError::Internal(why.to_string()))
+    }
+
+    /// Waits until readers see a time; what was commanded counts whether or not they do yet.
+    fn wait_seen(&self, time: Time) {
+        _ = self.shared.visible.wait(Some(WAIT), |reach| reach.time >= time);
+    }
+}
+
+impl Host for Process {
+    fn append(&self, events: Vec<Payload>, done: Box<dyn FnOnce(Result<Vec<Position>, AppendError>) + Send>) {
+        let (began, latency) = (Instant::now(), self.latency.clone());
+        let done = Box::new(move |result: Result<Vec<Position>, sources::log::AppendError>| {
+            if let Ok(positions) = &result {
+                latency.appended(began, positions);
+            }
+            done(result.map_err(|why| match why {
+                sources::log::AppendError::Unavailable(text) => AppendError::Unavailable(text),
+                sources::log::AppendError::TooLarge(text) => AppendError::TooLarge(text),
+            }));
+        });
+        self.shared.log.append(events, done);
+    }
+
+    fn declare(&self, sql: &str) -> Result<Vec<String>, DeclareError> {
+        self.restored()?;
+        // Held until the statement stands: others see it installed and kept, or not at all.
+        let mut catalogue = self.shared.catalogue.lock().expect("no thread panics with the catalogue");
+        let mut next = catalogue.clone();
+        let declared = next.declare(sql)?;
+        maintainable(&declared).map_err(DeclareError::Unsupported)?;
+        let names = declared.iter().map(|one| one.name().to_string()).collect();
+        let time = self.command(|done| Command::Declare { sql: sql.to_owned(), declared, done })?;
+        *catalogue = next;
+        drop(catalogue);
+        self.wait_seen(time);
+        Ok(names)
+    }
+
+    fn drop_query(&self, name: &str) -> Result<(), DeclareError> {
+        self.restored()?;
+        let mut catalogue = self.shared.catalogue.lock().expect("no thread panics with the catalogue");
+        let mut next = catalogue.clone();
+        next.drop(name)?;
+        let kind = catalogue.get(name).map(Declared::kind).expect("what was dropped was there");
+        let time = self.command(|done| Command::Drop { name: name.to_owned(), kind, done })?;
+        *catalogue = next;
+        drop(catalogue);
+        self.wait_seen(time);
+        Ok(())
+    }
+
+    fn queries(&self) -> Vec<Query> {
+        let catalogue = self.shared.catalogue.lock().expect("no thread panics with the catalogue").clone();
+        let read = self.shared.memory.read();
+        let query = |entry: &Entry| {
+            let name = entry.declared.name().clone();
+            let since = read.view(&name).and_then(|kept| kept.since());
+            Query { name, kind: entry.declared.kind(), sql: entry.sql.clone(), since }
+        };
+        let mut list: Vec<Query> = catalogue.entries().iter().map(query).collect();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+
+    fn explain(&self, view_or_sql: &str) -> Result<String, DeclareError> {
+        let catalogue = self.shared.catalogue.lock().expect("no thread panics with the catalogue").clone();
+        let mut text = queries::explain::explain(&catalogue, view_or_sql)?;
+        let name = view_or_sql.trim();
+        if let Some(Declared::MaterializedView(_)) = catalogue.get(name)
+            && let Some(engine) =
+                self.shared.engine.read().expect("no thread panics with the engine").as_ref()
+        {
+            text.push_str("\nOperators\n");
+            text.push_str(&engine.describe(name));
+        }
+        Ok(text)
+    }
+
+    fn quarantine(&self, after: u64, limit: usize) -> Vec<Quarantined> {
+        let intake = self.shared.intake.lock().expect("no thread panics with the intake");
+        let entries: Vec<_> =
+            intake.quarantine(after, limit).map(|(id, entry)| (id, entry.clone())).collect();
+        drop(intake);
+        entries.into_iter().map(|(id, entry)| self.quarantined(id, entry)).collect()
+    }
+
+    fn metrics(&self) -> String {
+        metrics::render(&self.shared, &self.shared.visible.now().positions, &self.latency)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        let reach = self.shared.visible.now();
+        if let Some(why) = reach.failure {
+            return Err(why.to_string());
+        }
+        if let Some(why) = reach.stalled {
+            return Err(format!("{why}; it is tried again"));
+        }
+        let missing = metrics::backlog(&self.start, &reach.positions);
+        if missing > 0 {
+            return Err(format!(
+                "{missing} of the records that were in the log at the start are still to be read"
+            ));
+        }
+        if reach.time == 0 || !reach.restored {
+            return Err("the first tick is still to be made".into());
+        }
+        Ok(())
+    }
+}
+
+impl Process {
+    fn quarantined(&self, id: u64, entry: crate::intake::Quarantined) -> Quarantined {
+        let record = self.shared.log.read(entry.position.partition, entry.position.offset);
+        let bytes = record.map(|record| match record.payload {
+            Payload::Structured(bytes) => bytes,
+            Payload::Binary { body, .. } => body,
+        });
+        Quarantined {
+            id,
+            position: entry.position,
+            time: entry.time,
+            rule: entry.rule,
+            reason: entry.reason,
+            event_id: entry.event_id,
+            event_source: entry.event_source,
+            // The log could not be read just now; the entry itself must be seen all the same.
+            bytes: bytes.unwrap_or_default(),
+        }
+    }
+}

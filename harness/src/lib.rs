@@ -1,0 +1,58 @@
+//! The process: the only place where all parts meet. An event comes in by the log and leaves as rows that readers see.
+//!
+//! The reader's map, in the order in which an event passes:
+//!
+//! | file | noun | what it is |
+//! |---|---|---|
+//! | [`data`] | [`data::Data`] | the data directory and its lock |
+//! | [`ticks`] | [`ticks::Reader`] | reads the log, cuts it into ticks, has them decoded |
+//! | [`clock`] | [`clock::Clock`] | the logical clock: which time a tick gets |
+//! | [`progress`] | [`progress::Bindings`] | positions bound to times, durable before anything computed from them is seen |
+//! | [`intake`] | [`intake::Intake`] | each event once: duplicates counted, conflicts and future events in quarantine |
+//! | [`ticker`] | [`ticker::Ticker`] | the one thread that decides: time, binding, intake, engine |
+//! | [`pipeline`] | [`pipeline::Pipeline`] | the threads, from the log to the engine and on to the readers |
+//! | [`publish`] | [`publish::Visible`] | what readers can see, and until when |
+//! | [`statements`] | [`statements::Statements`] | tables and views declared and dropped at run time, kept |
+//! | [`host`] | [`host::Process`] | what the HTTP API asks of all this |
+//! | [`check`] | [`check::Difference`] | the same views once more, in batch, and what differs |
+//! | [`csv`] | | views as CSV files |
+//! | [`cli`] | [`cli::Command`] | the command line |
+pub mod check;
+pub mod cli;
+pub mod clock;
+pub mod csv;
+pub mod data;
+pub mod host;
+pub mod intake;
+pub mod metrics;
+pub mod pipeline;
+pub mod progress;
+pub mod publish;
+pub mod statements;
+pub mod ticker;
+pub mod ticks;
+
+/// Why the process, or a command, could not go on: by what the user can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The command was not understood: exit code 2.
+    Usage(String),
+    /// It was understood and failed: exit code 1.
+    Failed(String),
+}
+
+impl Error {
+    /// A failure: what was tried, on what, and why it failed.
+    pub fn failed(tried: impl std::fmt::Display, why: impl std::fmt::Display) -> Error {
+        Error::Failed(format!("cannot {tried}: {why}"))
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Error::Usage(text) | Error::Failed(text) => f.write_str(text),
+        }
+    }
+}
+impl std::error::Error for Error {}

@@ -1,0 +1,31 @@
+//! The `tallyflow` binary: a command line in, an exit code out. What it does stands in `cli`.
+use clap::Parser;
+use harness::Error;
+use harness::cli::{Command, Outcome};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // A thread that panics has met a bug; what it leaves half done must not be read.
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        eprintln!(
+            "tallyflow: this is a bug; the process stops, and resumes from its log when it is started again"
+        );
+        std::process::abort();
+    }));
+    match Command::parse().run() {
+        Ok(Outcome::Well) => ExitCode::SUCCESS,
+        Ok(Outcome::Differs) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("tallyflow: {why}");
+            match why {
+                Error::Usage(_) => ExitCode::from(2),
+                Error::Failed(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! `Pipeline`: the threads of the process, put together. Log -> reader -> decoders -> ticker -> engine -> publisher -> readers.
+//!
+//! Every channel between them is bounded: who is slow holds back who is fast, down to the log.
+use crate::Error;
+use crate::clock::{Clock, Follow, Wall, wall};
+use crate::data::{self, Data};
+use crate::host::Process;
+use crate::progress::{self, Bindings};
+use crate::publish::{Latency, Publisher, Visible};
+use crate::statements::Statements;
+use crate::ticker::{Shared, Ticker, maintainable};
+use crate::ticks::{End, Handle, Pace, Reader, Setting as ReaderSetting, Tables};
+use crossbeam_channel::bounded;
+use dataflows::Position;
+use dataflows::engine::{Collector, Engine};
+use queries::{Catalogue, Declared};
+use sinks::memory::Memory;
+use sources::log::{Log, LogConfig, Repair};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const OUTPUTS_IN_FLIGHT: usize = 1_024;
+const COMMANDS_IN_FLIGHT: usize = 16;
+
+/// How a pipeline runs.
+#[derive(Clone)]
+pub struct Setting {
+    /// Threads of the engine, and as many that decode.
+    pub workers: usize,
+    /// When a tick is cut.
+    pub pace: Pace,
+    /// What the clock follows at the end of the log.
+    pub follow: Follow,
+    /// How far events may be ahead of the wall clock.
+    pub skew_ms: u64,
+    /// The wall clock.
+    pub wall: Wall,
+    /// Partitions of a new log.
+    pub partitions: u32,
+}
+
+impl Setting {
+    /// For a process that serves: ticks follow the wall clock, 10 ms apart when a little arrives, 25 ms when much does.
+    pub fn serve(workers: usize, tick_events: usize) -> Setting {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let pace = Pace { records_max: tick_events, wait: ms(10), wait_busy: ms(25), idle: ms(1_000) };
+        Setting { workers, pace, follow: Follow::Wall, skew_ms: 60_000, wall: wall(), partitions: 1 }
+    }
+
+    /// For a replay: full ticks only, at the times of the events.
+    pub fn replay(workers: usize, tick_events: usize) -> Setting {
+        let pace = Pace { records_max: tick_events, wait: None, wait_busy: None, idle: None };
+        Setting { pace, follow: Follow::Log, ..Setting::serve(workers, tick_events) }
+    }
+}
+
+/// The running threads, and the data they hold.
+pub struct Pipeline {
+    data: Data,
+    process: Arc<Process>,
+    shared: Shared,
+    reader: Handle,
+    upstream: Vec<JoinHandle<()>>,
+    publisher: JoinHandle<()>,
+    repairs: Vec<String>,
+}
+
+impl Pipeline {
+    /// Opens the data and starts all threads: what was bound is made again, then it goes on.
+    pub fn start(data: Data, setting: &Setting) -> Result<Pipeline, Error> {
+        let (catalogue, declared) = load(&data)?;
+        let (log, mut repairs) = open_log(&data, setting.partitions)?;
+        let (bindings, torn) = Bindings::open(&data::bindings_path(data.path()))?;
+        repairs.extend(torn.map(|torn| format!("bindings: {} bytes cut: {}", torn.bytes, torn.reason)));
+        let (statements, kept, torn) = Statements::open(&data::statements_path(data.path()))?;
+        if torn > 0 {
+            repairs.push(format!("statements: {torn} bytes cut"));
+        }
+
+        let (output, outputs) = bounded(OUTPUTS_IN_FLIGHT);
+        let engine =
+            Engine::start(setting.workers, output).map_err(|why| Error::failed("start the engine", why))?;
+        let generation = chrono::Utc::now().timestamp_micros() as u64;
+        let shared = Shared {
+            log,
+            catalogue: Arc::new(Mutex::new(catalogue)),
+            engine: Arc::new(RwLock::new(Some(engine))),
+            collector: Arc::new(Mutex::new(Collector::new(setting.workers))),
+            memory: Arc::new(Memory::new(generation, sinks::memory::Limits::default())),
+            bindings: Arc::new(bindings),
+            underway: Arc::default(),
+            intake: Arc::default(),
+            tables: Arc::new(RwLock::new(Tables::new(vec![]))),
+            visible: Arc::default(),
+            gauges: Arc::default(),
+        };
+        let (visible, latency) = (shared.visible.clone(), Arc::new(Latency::default()));
+
+        let bound = progress::Reader::open(&data::bindings_path(data.path()))?;
+        let kept_times = kept.iter().map(|statement| statement.after).collect();
+        let clock = Clock::new(setting.wall.clone(), setting.follow, setting.skew_ms);
+        let mut ticker = Ticker::new(shared.clone(), clock, statements, kept);
+        ticker.install(&declared)?;
+        let reader_setting = ReaderSetting {
+            pace: setting.pace,
+            threads: setting.workers,
+            tables: shared.tables.clone(),
+            appended: shared.log.subscribe(),
+        };
+        let (reader, steps, handle, mut upstream) = Reader::new(shared.log.reader(), reader_setting);
+        let (commands, received) = bounded(COMMANDS_IN_FLIGHT);
+        let publisher = Publisher {
+            collector: shared.collector.clone(),
+            bindings: shared.bindings.clone(),
+            memory: shared.memory.clone(),
+            underway: shared.underway.clone(),
+            visible: visible.clone(),
+            latency: latency.clone(),
+        };
+        upstream.push(spawn("reader", &visible, move || reader.run(bound, &kept_times)));
+        upstream.push(spawn("ticker", &visible, move || ticker.run(steps, received)));
+        let publisher = spawn("publisher", &visible, move || publisher.run(outputs));
+        let process = Arc::new(Process::new(shared.clone(), latency, commands));
+        Ok(Pipeline { data, process, shared, reader: handle, upstream, publisher, repairs })
+    }
+
+    /// What the HTTP API talks to.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// The readers' store.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.shared.memory
+    }
+
+    /// The log it reads.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.shared.log
+    }
+
+    /// The parts it is made of.
+    pub fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// How far readers can see.
+    pub fn visible(&self) -> &Arc<Visible> {
+        &self.shared.visible
+    }
+
+    /// The directory it holds.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// What had to be repaired when the data was opened.
+    pub fn repairs(&self) -> &[String] {
+        &self.repairs
+    }
+
+    /// Waits until readers see all that is in the log now.
+    pub fn settle(&self) -> Result<Vec<Position>, Error> {
+        let ends = self.shared.log.ends();
+        self.shared.visible.wait(None, |reach| reach.time > 0 && reach.covers(&ends))?;
+        Ok(ends)
+    }
+
+    /// What stops it from another thread, at once and with a reason.
+    pub fn breaker(&self) -> impl FnOnce(Error) + Send + 'static {
+        let (visible, reader) = (self.shared.visible.clone(), self.reader.clone());
+        move |why| {
+            visible.fail(why);
+            visible.stop();
+            reader.end(End::Now);
+        }
+    }
+
+    /// Stops: with [`End::Drain`] when all that is in the log was read and can be seen, with [`End::Now`] after the tick under way.
+    pub fn finish(self, end: End) -> Result<Finished, Error> {
+        self.reader.end(end);
+        self.shared.visible.stop();
+        for thread in self.upstream {
+            _ = thread.join();
+        }
+        let engine = self.shared.engine.write().expect("no thread panics with the engine").take();
+        if let Some(engine) = engine {
+            engine.shutdown();
+        }
+        _ = self.publisher.join();
+        match self.shared.visible.now().failure {
+            Some(why) => Err(why),
+            None => Ok(Finished { data: self.data, shared: self.shared }),
+        }
+    }
+}
+
+/// What is left of a pipeline that was stopped: its results can be read, its data is held.
+pub struct Finished {
+    /// The data directory.
+    pub data: Data,
+    /// The parts; the engine is gone.
+    pub shared: Shared,
+}
+
+/// The catalogue and all that it declares, if the engine can keep it.
+fn load(data: &Data) -> Result<(Catalogue, Vec<Declared>), Error> {
+    let refused = |why: String| Error::failed(format!("load catalogue {}", data.catalogue()), why);
+    let catalogue = Catalogue::load(data.catalogue()).map_err(|why| refused(why.to_string()))?;
+    let declared: Vec<_> = catalogue.entries().iter().map(|entry| entry.declared.clone()).collect();
+    maintainable(&declared).map_err(refused)?;
+    Ok((catalogue, declared))
+}
+
+/// The log, and what had to be cut from it.
+fn open_log(data: &Data, partitions: u32) -> Result<(Arc<Log>, Vec<String>), Error> {
+    let config = LogConfig { partitions, ..LogConfig::default() };
+    let (log, torn) = Log::open(&data::log_path(data.path()), config)
+        .map_err(|why| Error::failed(format!("open the log in {}", data.path().display()), why))?;
+    let repairs = torn.iter().map(|cut| {
+        let Repair { partition, offset, bytes_cut, reason } = cut;
+        format!("log partition {partition}: {bytes_cut} bytes from offset {offset} on cut: {reason}")
+    });
+    let repairs = repairs.collect();
+    Ok((log, repairs))
+}
+
+/// A thread whose failure, or panic, is told to all who wait.
+fn spawn(
+    name: &str,
+    visible: &Arc<Visible>,
+    run: impl FnOnce() -> Result<(), Error> + Send + 'static,
+) -> JoinHandle<()> {
+    struct Guard(Arc<Visible>, String);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                self.0.fail(Error::Failed(format!("thread {} panicked: this is a bug", self.1)));
+            }
+        }
+    }
+    let guard = Guard(visible.clone(), name.to_owned());
+    let body = move || {
+        if let Err(why) = run() {
+            guard.0.fail(why);
+        }
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).expect("threads can be started")
+}

@@ -1,0 +1,411 @@
+//! `Ticker`: the one thread that decides. It gives each tick its time, binds it, takes its events in and tells the engine; tables
+//! and views come and go between two ticks.
+use crate::Error;
+use crate::clock::{Clock, Moment};
+use crate::intake::{Intake, latest_event};
+use crate::metrics::Gauges;
+use crate::progress::{Binding, Bindings};
+use crate::publish::{Underway, Visible};
+use crate::statements::{Act, Statement, Statements};
+use crate::ticks::{Cut, Origin, Piece, Step, Tables, Told};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use crossbeam_channel::{Receiver, Sender, never, select};
+use dataflows::engine::{Collector, Engine};
+use dataflows::{Position, Time};
+use queries::api::host::QueryKind;
+use queries::{Catalogue, Declared};
+use sinks::memory::Memory;
+use sources::Source;
+use sources::decode::{Decoder, Mapping};
+use sources::log::Log;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+use xxhash_rust::xxh3::Xxh3;
+
+const BACKFILL_BYTES: usize = 4 << 20;
+const BATCH_ROWS_MIN: usize = 1_024;
+const BIND_AGAIN: Duration = Duration::from_millis(200);
+
+/// What is done between two ticks.
+pub enum Command {
+    /// Installs what was declared and keeps the statement; answers the time from which on it counts.
+    Declare {
+        /// The statement.
+        sql: String,
+        /// What it declared.
+        declared: Vec<Declared>,
+        /// Takes the answer.
+        done: Sender<Result<Time, Error>>,
+    },
+    /// Takes out what was dropped and keeps that; answers the time from which on it counts.
+    Drop {
+        /// Its name.
+        name: String,
+        /// What it is.
+        kind: QueryKind,
+        /// Takes the answer.
+        done: Sender<Result<Time, Error>>,
+    },
+}
+
+/// The parts that the ticker shares with others.
+#[derive(Clone)]
+pub struct Shared {
+    /// The log, for what a new table must catch up with.
+    pub log: Arc<Log>,
+    /// What is declared.
+    pub catalogue: Arc<Mutex<Catalogue>>,
+    /// The workers; none once they were ended.
+    pub engine: Arc<RwLock<Option<Engine>>>,
+    /// Puts their shares together.
+    pub collector: Arc<Mutex<Collector>>,
+    /// What readers see.
+    pub memory: Arc<Memory>,
+    /// The bindings.
+    pub bindings: Arc<Bindings>,
+    /// Ticks told and not seen.
+    pub underway: Arc<Underway>,
+    /// What was taken in.
+    pub intake: Arc<Mutex<Intake>>,
+    /// The tables of the moment.
+    pub tables: Arc<RwLock<Arc<Tables>>>,
+    /// How far readers can see.
+    pub visible: Arc<Visible>,
+    /// Figures of the last tick.
+    pub gauges: Arc<Gauges>,
+}
+
+/// The state of the thread.
+pub struct Ticker {
+    shared: Shared,
+    clock: Clock,
+    statements: Statements,
+    kept: VecDeque<Statement>,
+    positions: Vec<Position>,
+    has_repeated: bool,
+    /// Rows that the engine was not told of yet, by table.
+    rows: Vec<(Arc<str>, RecordBatch)>,
+}
+
+impl Ticker {
+    /// Before its first tick. `kept` are the statements of earlier lives.
+    pub fn new(shared: Shared, clock: Clock, statements: Statements, kept: Vec<Statement>) -> Ticker {
+        Ticker {
+            shared,
+            clock,
+            statements,
+            kept: kept.into(),
+            positions: vec![],
+            has_repeated: false,
+            rows: vec![],
+        }
+    }
+
+    /// Goes on until the reader has ended.
+    pub fn run(mut self, steps: Receiver<Step>, commands: Receiver<Command>) -> Result<(), Error> {
+        let mut commands = commands;
+        loop {
+            select! {
+                recv(steps) -> step => match step {
+                    Ok(Step::Tick(cut)) => self.tick(cut)?,
+                    Ok(Step::Repeated) => self.repeated()?,
+                    Err(_) => break,
+                },
+                recv(commands) -> command => match command {
+                    Ok(command) => self.obey(command)?,
+                    Err(_) => commands = never(),
+                },
+            }
+        }
+        // Views must be readable even where the log is empty. While bound ticks are repeated no other may come between them.
+        if self.has_repeated && self.clock.last() == 0 {
+            self.tick_nothing()?;
+        }
+        Ok(())
+    }
+
+    /// From here on ticks are new, and tables and views may come and go.
+    fn repeated(&mut self) -> Result<(), Error> {
+        if self.restore(Time::MAX)? {
+            self.tick_nothing()?;
+        }
+        self.has_repeated = true;
+        self.shared.visible.restored();
+        Ok(())
+    }
+
+    fn tick(&mut self, cut: Cut) -> Result<(), Error> {
+        if let Origin::Bound(bound, _) = &cut.origin {
+            self.restore(bound.moment.time)?;
+        }
+        let mut pieces = Vec::with_capacity(cut.pieces.len());
+        for piece in cut.pieces {
+            let piece =
+                piece.recv().map_err(|_| Error::failed("decode a tick", "a decoding thread ended"))?;
+            pieces.push(self.fresh(piece));
+        }
+        let records = pieces.iter().map(|piece| piece.records.len() as u64).sum();
+        let digest = digest(&pieces);
+        let latest = |horizon| pieces.iter().filter_map(|piece| latest_event(&piece.decoded, horizon)).max();
+        let (moment, told) = match &cut.origin {
+            Origin::Bound(bound, told) => {
+                self.compare(bound, records, digest)?;
+                self.clock.repeat(bound.moment, latest(bound.moment.horizon));
+                (bound.moment, *told)
+            }
+            Origin::New { exhausted } => {
+                let moment = self.clock.next(*exhausted, latest);
+                let positions = cut.positions.clone();
+                self.bind(&Binding { moment, positions, records, digest })?;
+                (moment, Told::Now)
+            }
+        };
+        self.positions = cut.positions;
+        self.take_in(moment, pieces);
+        match told {
+            Told::Now => self.tell(moment, records),
+            Told::Later => {}
+        }
+        Ok(())
+    }
+
+    /// A tick without records, so that what was declared can be seen.
+    fn tick_nothing(&mut self) -> Result<Time, Error> {
+        let moment = self.clock.next(true, |_| None);
+        let positions = self.positions.clone();
+        self.bind(&Binding { moment, positions, records: 0, digest: digest(&[]) })?;
+        self.tell(moment, 0);
+        Ok(moment.time)
+    }
+
+    /// Binds a tick. A disk that is full stops the clock, not the process: readers go on, and ticks too once there is space.
+    fn bind(&self, binding: &Binding) -> Result<(), Error> {
+        let mut stalled = false;
+        while let Err(why) = self.shared.bindings.append(binding) {
+            stalled = true;
+            self.shared.visible.stall(Some(why.clone()));
+            if self.shared.visible.wait(Some(BIND_AGAIN), |reach| reach.stopping)? {
+                return Err(why);
+            }
+        }
+        if stalled {
+            self.shared.visible.stall(None);
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, moment: Moment, pieces: Vec<Piece>) {
+        let mut intake = self.shared.intake.lock().expect("no thread panics with the intake");
+        for piece in pieces {
+            for (mapping, batch) in intake.take(moment, &piece.records, piece.decoded) {
+                self.rows.push((piece.tables.mappings[mapping].table.name.clone(), batch));
+            }
+        }
+    }
+
+    /// Tells the engine of all rows that wait.
+    fn tell(&mut self, moment: Moment, records: u64) {
+        let rows = together(std::mem::take(&mut self.rows));
+        self.shared.underway.push(moment.time, self.positions.clone());
+        self.shared.gauges.ticked(moment.time, records);
+        self.with_engine(|engine| engine.tick(moment.time, rows));
+    }
+
+    /// Decoded for the tables of the moment: a table may have come since the piece was decoded.
+    fn fresh(&self, piece: Piece) -> Piece {
+        let tables = self.shared.tables.read().expect("no thread panics with the tables").clone();
+        if Arc::ptr_eq(&tables, &piece.tables) {
+            return piece;
+        }
+        Piece { decoded: tables.decoder.decode(&piece.records), tables, ..piece }
+    }
+
+    fn compare(&self, bound: &Binding, records: u64, digest: u64) -> Result<(), Error> {
+        if (bound.records, bound.digest) == (records, digest) {
+            return Ok(());
+        }
+        let from =
+            |partition| self.positions.iter().find(|p| p.partition == partition).map_or(0, |p| p.offset);
+        let ranges = bound.positions.iter().filter(|p| p.offset > from(p.partition));
+        let ranges =
+            ranges.map(|p| format!("partition {} offsets {}..{}", p.partition, from(p.partition), p.offset));
+        Err(Error::Failed(format!(
+            "REPLAY_DIVERGED: the log no longer holds what was bound to tick {}: {}: {} records with digest {:016x}, now {records} \
+             with {digest:016x}; restore the log, or move the data directory away",
+            bound.moment.time,
+            ranges.collect::<Vec<_>>().join(", "),
+            bound.records,
+            bound.digest
+        )))
+    }
+
+    /// Does again what was stated before the tick of this time; whether there was anything.
+    fn restore(&mut self, before: Time) -> Result<bool, Error> {
+        let mut any = false;
+        while let Some(statement) = self.kept.pop_front_if(|statement| statement.after < before) {
+            any = true;
+            let catalogue = self.shared.catalogue.clone();
+            let mut catalogue = catalogue.lock().expect("no thread panics with the catalogue");
+            let failed = |text: &str, why: &dyn std::fmt::Display| {
+                Error::failed(format!("restore statement {text:?}"), why)
+            };
+            match statement.act {
+                Act::Declare(sql) => {
+                    let declared = catalogue.declare(&sql).map_err(|why| failed(&sql, &why))?;
+                    maintainable(&declared).map_err(|why| failed(&sql, &why))?;
+                    self.install(&declared)?;
+                }
+                Act::Drop(name) => {
+                    let kind = catalogue.get(&name).map(Declared::kind);
+                    Catalogue::drop(&mut catalogue, &name).map_err(|why| failed(&name, &why))?;
+                    self.take_out(&name, kind.expect("what was dropped was there"))?;
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    fn obey(&mut self, command: Command) -> Result<(), Error> {
+        match command {
+            Command::Declare { sql, declared, done } => {
+                if let Err(why) =
+                    self.statements.append(&Statement { after: self.clock.last(), act: Act::Declare(sql) })
+                {
+                    _ = done.send(Err(why));
+                    return Ok(());
+                }
+                self.install(&declared)?;
+                _ = done.send(Ok(self.tick_nothing()?));
+            }
+            Command::Drop { name, kind, done } => {
+                let statement = Statement { after: self.clock.last(), act: Act::Drop(name.clone()) };
+                if let Err(why) = self.statements.append(&statement) {
+                    _ = done.send(Err(why));
+                    return Ok(());
+                }
+                self.take_out(&name, kind)?;
+                _ = done.send(Ok(self.tick_nothing()?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings tables and views into the engine. A new table catches up with the log in its first tick.
+    pub fn install<'a>(&mut self, declared: impl IntoIterator<Item = &'a Declared>) -> Result<(), Error> {
+        for one in declared {
+            match one {
+                Declared::Table(mapping) => {
+                    self.with_engine(|engine| engine.create_table(mapping.table.clone()));
+                    let mut mappings = self.mappings();
+                    mappings.push(mapping.clone());
+                    self.set_tables(mappings);
+                    self.catch_up(mapping)?;
+                }
+                Declared::View { .. } => {}
+                Declared::MaterializedView(compiled) => {
+                    let mut collector =
+                        self.shared.collector.lock().expect("no thread panics with the collector");
+                    collector.create(compiled.view.clone());
+                    drop(collector);
+                    self.with_engine(|engine| {
+                        engine.create_view(compiled.view.clone(), compiled.plan.clone())
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_out(&mut self, name: &str, kind: QueryKind) -> Result<(), Error> {
+        match kind {
+            QueryKind::View => {}
+            QueryKind::Table => {
+                let mappings = self.mappings().into_iter().filter(|mapping| &*mapping.table.name != name);
+                self.set_tables(mappings.collect());
+                self.with_engine(|engine| engine.drop_table(name));
+            }
+            QueryKind::MaterializedView => {
+                let mut collector =
+                    self.shared.collector.lock().expect("no thread panics with the collector");
+                collector.drop_view(name);
+                if self.shared.memory.read().view(name).is_some() {
+                    self.shared.memory.drop_view(name).map_err(|why| Error::Failed(why.to_string()))?;
+                }
+                drop(collector);
+                self.with_engine(|engine| engine.drop_view(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads again, for one table, what was taken in before it was declared.
+    fn catch_up(&mut self, mapping: &Arc<Mapping>) -> Result<(), Error> {
+        let decoder = Decoder::new(vec![mapping.clone()]);
+        let tried = format!("fill table {} from the log", mapping.table.name);
+        let mut reader = self.shared.log.reader();
+        let intake = self.shared.intake.clone();
+        let end =
+            |partition| self.positions.iter().find(|p| p.partition == partition).map_or(0, |p| p.offset);
+        while !reader.positions().iter().all(|p| p.offset >= end(p.partition)) {
+            let mut records = reader.poll(BACKFILL_BYTES).map_err(|why| Error::failed(&tried, why))?;
+            if records.is_empty() {
+                return Err(Error::failed(tried, "it ends before what was bound"));
+            }
+            records.retain(|record| record.offset < end(record.partition));
+            let decoded = decoder.decode(&records);
+            let mut intake = intake.lock().expect("no thread panics with the intake");
+            let rows = intake.take_again(self.clock.last(), &records, decoded);
+            self.rows.extend(rows.into_iter().map(|batch| (mapping.table.name.clone(), batch)));
+        }
+        Ok(())
+    }
+
+    fn mappings(&self) -> Vec<Arc<Mapping>> {
+        self.shared.tables.read().expect("no thread panics with the tables").mappings.clone()
+    }
+
+    fn set_tables(&self, mappings: Vec<Arc<Mapping>>) {
+        *self.shared.tables.write().expect("no thread panics with the tables") = Tables::new(mappings);
+    }
+
+    fn with_engine<T>(&self, act: impl FnOnce(&Engine) -> T) -> T {
+        let engine = self.shared.engine.read().expect("no thread panics with the engine");
+        act(engine.as_ref().expect("the engine outlives the ticker"))
+    }
+}
+
+/// Whether the engine can keep all that was declared; else what it cannot.
+pub fn maintainable(declared: &[Declared]) -> Result<(), String> {
+    declared.iter().try_for_each(|one| match one {
+        Declared::Table(mapping) => Engine::check_table(&mapping.table),
+        Declared::View { .. } => Ok(()),
+        Declared::MaterializedView(compiled) => Engine::check(&compiled.plan),
+    })
+}
+
+/// Many small batches of a table as one: the engine works by the batch.
+fn together(rows: Vec<(Arc<str>, RecordBatch)>) -> Vec<(Arc<str>, RecordBatch)> {
+    if rows.iter().map(|(_, batch)| batch.num_rows()).sum::<usize>() >= rows.len() * BATCH_ROWS_MIN {
+        return rows;
+    }
+    let mut tables: BTreeMap<Arc<str>, Vec<RecordBatch>> = BTreeMap::new();
+    for (table, batch) in rows {
+        tables.entry(table).or_default().push(batch);
+    }
+    let one = |(table, batches): (Arc<str>, Vec<RecordBatch>)| {
+        let batch =
+            concat_batches(&batches[0].schema(), &batches).expect("batches of one table have one schema");
+        (table, batch)
+    };
+    tables.into_iter().map(one).collect()
+}
+
+fn digest(pieces: &[Piece]) -> u64 {
+    let mut digest = Xxh3::new();
+    for hash in pieces.iter().flat_map(|piece| &piece.hashes) {
+        digest.update(&hash.to_le_bytes());
+    }
+    digest.digest()
+}

@@ -1,0 +1,461 @@
+//! `Reader`: reads the log, cuts it into ticks and has their records decoded by a pool; the order of the log is kept.
+//!
+//! Ticks that were bound in an earlier life are cut again exactly so; then the [`Pace`] decides.
+use crate::Error;
+use crate::progress::{self, Binding};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use dataflows::{Position, Time};
+use sources::decode::{Decoded, Decoder, Mapping};
+use sources::{Payload, Record, Source, SourceError};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
+
+const POLL_BYTES: usize = 4 << 20;
+const PIECE_BYTES: usize = 512 << 10;
+const TICKS_IN_FLIGHT: usize = 4;
+const RECORDS_FEW: usize = 32;
+
+/// When a tick is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// So many records are a tick.
+    pub records_max: usize,
+    /// Fewer are one after this long; none: only when the log has ended.
+    pub wait: Option<Duration>,
+    /// The same, where more than a few wait: each tick has its price, and many records share it.
+    pub wait_busy: Option<Duration>,
+    /// No record is one too after this long; none: never.
+    pub idle: Option<Duration>,
+}
+
+/// What the reader does next.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Cut(usize),
+    Poll,
+    Wait(Option<Duration>),
+    Stop,
+}
+
+/// How the log ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum End {
+    /// It goes on.
+    Open = 0,
+    /// Nothing more will be appended: stop when all is read.
+    Drain = 1,
+    /// Stop now.
+    Now = 2,
+}
+
+/// The tables that exist, and what decodes events for them.
+pub struct Tables {
+    /// The mappings in the order in which `decoder` numbers them.
+    pub mappings: Vec<Arc<Mapping>>,
+    /// Decodes for all of them.
+    pub decoder: Decoder,
+}
+
+impl Tables {
+    /// For so many mappings.
+    pub fn new(mappings: Vec<Arc<Mapping>>) -> Arc<Tables> {
+        Arc::new(Tables { decoder: Decoder::new(mappings.clone()), mappings })
+    }
+}
+
+/// Some records of a tick, decoded.
+pub struct Piece {
+    /// The records in the order of the tick.
+    pub records: Vec<Record>,
+    /// What they are.
+    pub decoded: Decoded,
+    /// A hash of each record.
+    pub hashes: Vec<u64>,
+    /// The tables it was decoded for: the ticker decodes again if there are others by now.
+    pub tables: Arc<Tables>,
+}
+
+/// What the reader hands on.
+pub enum Step {
+    /// A tick.
+    Tick(Cut),
+    /// All ticks of earlier lives are cut: what comes now is new.
+    Repeated,
+}
+
+/// A tick that was cut; its pieces are being decoded.
+pub struct Cut {
+    /// The pieces in order.
+    pub pieces: Vec<Receiver<Piece>>,
+    /// The end of the tick in each partition.
+    pub positions: Vec<Position>,
+    /// Where its time comes from.
+    pub origin: Origin,
+}
+
+/// Where the time of a tick comes from.
+pub enum Origin {
+    /// It was bound in an earlier life.
+    Bound(Binding, Told),
+    /// The clock gives it one.
+    New {
+        /// Whether it reaches the end of the log.
+        exhausted: bool,
+    },
+}
+
+/// When the engine is told of a tick that was bound in an earlier life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// At once, with those that wait.
+    Now,
+    /// With the next one that is told at once.
+    Later,
+}
+
+/// Ends a reader, or wakes it.
+#[derive(Clone)]
+pub struct Handle {
+    end: Arc<AtomicU8>,
+    wake: Sender<()>,
+}
+
+impl Handle {
+    /// Says how the log ends.
+    pub fn end(&self, end: End) {
+        self.end.fetch_max(end as u8, Ordering::AcqRel);
+        _ = self.wake.try_send(());
+    }
+}
+
+/// Reads the log and cuts it.
+pub struct Reader<S> {
+    source: S,
+    pace: Pace,
+    queues: BTreeMap<u32, VecDeque<Record>>,
+    queued: usize,
+    cut: BTreeMap<u32, u64>,
+    last_cut: Option<Instant>,
+    pool: Sender<(Vec<Record>, Sender<Piece>)>,
+    steps: Sender<Step>,
+    end: Arc<AtomicU8>,
+    nudged: Receiver<()>,
+    appended: Receiver<()>,
+}
+
+/// What a reader is given besides its source.
+pub struct Setting {
+    /// When it cuts.
+    pub pace: Pace,
+    /// How many threads decode.
+    pub threads: usize,
+    /// The tables of the moment.
+    pub tables: Arc<std::sync::RwLock<Arc<Tables>>>,
+    /// Says that records were appended.
+    pub appended: Receiver<()>,
+}
+
+impl<S: Source + 'static> Reader<S> {
+    /// A reader and the ticks it will cut, and the threads of its pool, which end with it.
+    pub fn new(source: S, setting: Setting) -> (Reader<S>, Receiver<Step>, Handle, Vec<JoinHandle<()>>) {
+        let (pool, work) = bounded(2 * setting.threads);
+        let threads = (0..setting.threads).map(|i| spawn_decoder(i, &work, &setting.tables)).collect();
+        let (steps, handed) = bounded(TICKS_IN_FLIGHT);
+        let (wake, nudged) = bounded(1);
+        let end = Arc::new(AtomicU8::new(End::Open as u8));
+        let cut = source.positions().into_iter().map(|p| (p.partition, p.offset)).collect();
+        let reader = Reader {
+            source,
+            pace: setting.pace,
+            queues: BTreeMap::new(),
+            queued: 0,
+            cut,
+            last_cut: None,
+            pool,
+            steps,
+            end: end.clone(),
+            nudged,
+            appended: setting.appended,
+        };
+        (reader, handed, Handle { end, wake }, threads)
+    }
+
+    /// Cuts the bound ticks again, then goes on until the log ends. After each time in `kept` something was stated.
+    pub fn run(mut self, bound: progress::Reader, kept: &BTreeSet<Time>) -> Result<(), Error> {
+        let went_on = self.repeat(bound, kept)?;
+        if went_on && self.steps.send(Step::Repeated).is_ok() { self.follow() } else { Ok(()) }
+    }
+
+    /// Cuts what was bound. Nobody reads between two of these ticks any more, so the engine is told of many as one, but never
+    /// across a time in `kept`, nor across the tick after it.
+    fn repeat(&mut self, mut bound: progress::Reader, kept: &BTreeSet<Time>) -> Result<bool, Error> {
+        let mut next = bound.next()?;
+        let (mut before, mut held) = (0, 0);
+        while let Some(binding) = next {
+            next = bound.next()?;
+            let time = binding.moment.time;
+            held += binding.records;
+            let must = next.is_none() || kept.contains(&before) || kept.contains(&time);
+            let told = if must || held >= self.pace.records_max as u64 { Told::Now } else { Told::Later };
+            if told == Told::Now {
+                held = 0;
+            }
+            if !self.repeat_one(binding, told)? {
+                return Ok(false);
+            }
+            before = time;
+        }
+        Ok(true)
+    }
+
+    fn repeat_one(&mut self, binding: Binding, told: Told) -> Result<bool, Error> {
+        while let Some(short) = binding.positions.iter().find(|p| self.reached(p.partition) < p.offset) {
+            if self.end() == End::Now {
+                return Ok(false);
+            }
+            if self.poll()? == 0 {
+                return Err(Error::Failed(format!(
+                    "REPLAY_DIVERGED: tick {} is bound to partition {} up to offset {}, and the log ends at offset {}",
+                    binding.moment.time,
+                    short.partition,
+                    short.offset,
+                    self.reached(short.partition)
+                )));
+            }
+        }
+        let mut records = Vec::with_capacity(binding.records as usize);
+        for position in &binding.positions {
+            let from = self.cut.get(&position.partition).copied().unwrap_or(0);
+            let count = position.offset.saturating_sub(from) as usize;
+            if count > 0 {
+                let queue = self.queues.get_mut(&position.partition).expect("polled up to the position");
+                records.extend(queue.drain(..count));
+                self.cut.insert(position.partition, position.offset);
+            }
+        }
+        self.queued -= records.len();
+        Ok(self.send(records, Origin::Bound(binding, told)))
+    }
+
+    fn follow(&mut self) -> Result<(), Error> {
+        loop {
+            match self.next() {
+                Next::Cut(count) => {
+                    let records = self.take(count);
+                    let exhausted = self.queued == 0 && !self.source.has_backlog();
+                    if !self.send(records, Origin::New { exhausted }) {
+                        return Ok(());
+                    }
+                    self.last_cut = Some(Instant::now());
+                }
+                Next::Poll => _ = self.poll()?,
+                Next::Wait(wait) => self.wait(wait),
+                Next::Stop => return Ok(()),
+            }
+        }
+    }
+
+    fn next(&self) -> Next {
+        // The end is asked for first: what was appended before it was said is then seen as backlog.
+        let end = self.end();
+        let since = self.last_cut.map(|last| last.elapsed());
+        decide(self.pace, self.queued, self.source.has_backlog(), end, since)
+    }
+
+    fn wait(&self, wait: Option<Duration>) {
+        let forever = Duration::from_secs(3_600);
+        select! {
+            recv(self.appended) -> woken => if woken.is_err() {
+                // The log is closed: only the end can come.
+                _ = self.nudged.recv_timeout(wait.unwrap_or(forever));
+            },
+            recv(self.nudged) -> _ => {}
+            default(wait.unwrap_or(forever)) => {}
+        }
+    }
+
+    fn poll(&mut self) -> Result<usize, Error> {
+        let records = match self.source.poll(POLL_BYTES) {
+            Ok(records) => records,
+            Err(SourceError::Retry(_)) => {
+                self.wait(Some(Duration::from_millis(100)));
+                vec![]
+            }
+            Err(SourceError::Fatal(why)) => return Err(Error::failed("read the log", why)),
+        };
+        let count = records.len();
+        self.queued += count;
+        for record in records {
+            self.queues.entry(record.partition).or_default().push_back(record);
+        }
+        Ok(count)
+    }
+
+    /// The first `count` records that wait, by ascending partition.
+    fn take(&mut self, count: usize) -> Vec<Record> {
+        let mut records = Vec::with_capacity(count);
+        for queue in self.queues.values_mut() {
+            let share = queue.len().min(count - records.len());
+            records.extend(queue.drain(..share));
+        }
+        for record in &records {
+            self.cut.insert(record.partition, record.offset + 1);
+        }
+        self.queued -= records.len();
+        records
+    }
+
+    /// Hands a tick on; false where nobody takes ticks any more.
+    fn send(&self, records: Vec<Record>, origin: Origin) -> bool {
+        let positions =
+            self.cut.iter().map(|(partition, offset)| Position { partition: *partition, offset: *offset });
+        let cut_pieces = split(records);
+        let (replies, pieces): (Vec<_>, Vec<_>) = cut_pieces.iter().map(|_| bounded(1)).unzip();
+        // The tick goes first: the ticker takes pieces while later ones are being handed out.
+        let sent =
+            self.steps.send(Step::Tick(Cut { pieces, positions: positions.collect(), origin })).is_ok();
+        sent && cut_pieces.into_iter().zip(replies).all(|work| self.pool.send(work).is_ok())
+    }
+
+    fn reached(&self, partition: u32) -> u64 {
+        let waiting = self.queues.get(&partition).map_or(0, |queue| queue.len() as u64);
+        self.cut.get(&partition).copied().unwrap_or(0) + waiting
+    }
+
+    fn end(&self) -> End {
+        match self.end.load(Ordering::Acquire) {
+            0 => End::Open,
+            1 => End::Drain,
+            _ => End::Now,
+        }
+    }
+}
+
+fn decide(pace: Pace, queued: usize, backlog: bool, end: End, since_cut: Option<Duration>) -> Next {
+    if end == End::Now {
+        return Next::Stop;
+    }
+    if queued >= pace.records_max {
+        return Next::Cut(pace.records_max);
+    }
+    if backlog {
+        return Next::Poll;
+    }
+    if end == End::Drain {
+        return if queued > 0 { Next::Cut(queued) } else { Next::Stop };
+    }
+    let limit = match queued {
+        0 => pace.idle,
+        1..=RECORDS_FEW => pace.wait,
+        _ => pace.wait_busy,
+    };
+    let left = limit.map(|limit| limit.saturating_sub(since_cut.unwrap_or(limit)));
+    if left == Some(Duration::ZERO) { Next::Cut(queued) } else { Next::Wait(left) }
+}
+
+fn split(records: Vec<Record>) -> Vec<Vec<Record>> {
+    let (mut pieces, mut piece, mut bytes) = (vec![], vec![], 0);
+    for record in records {
+        bytes += payload_bytes(&record.payload);
+        piece.push(record);
+        if bytes >= PIECE_BYTES {
+            pieces.push(std::mem::take(&mut piece));
+            bytes = 0;
+        }
+    }
+    if !piece.is_empty() {
+        pieces.push(piece);
+    }
+    pieces
+}
+
+fn payload_bytes(payload: &Payload) -> usize {
+    match payload {
+        Payload::Structured(bytes) => bytes.len(),
+        Payload::Binary { attributes, body } => {
+            body.len() + attributes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
+        }
+    }
+}
+
+fn spawn_decoder(
+    index: usize,
+    work: &Receiver<(Vec<Record>, Sender<Piece>)>,
+    tables: &Arc<std::sync::RwLock<Arc<Tables>>>,
+) -> JoinHandle<()> {
+    let (work, tables) = (work.clone(), tables.clone());
+    let decode = move || {
+        for (records, reply) in work {
+            let tables = tables.read().expect("no thread panics with the tables").clone();
+            let decoded = tables.decoder.decode(&records);
+            let hashes = records.iter().map(hash).collect();
+            // The ticker may have stopped: then nobody waits for this.
+            _ = reply.send(Piece { records, decoded, hashes, tables });
+        }
+    };
+    std::thread::Builder::new().name(format!("decode-{index}")).spawn(decode).expect("threads can be started")
+}
+
+/// What a replay must find again in a record.
+fn hash(record: &Record) -> u64 {
+    let seed = record.offset ^ (u64::from(record.partition) << 48);
+    match &record.payload {
+        Payload::Structured(bytes) => xxh3_64_with_seed(bytes, seed),
+        Payload::Binary { attributes, body } => {
+            let mut hash = Xxh3::with_seed(!seed);
+            for text in attributes.iter().flat_map(|(name, value)| [name, value]) {
+                hash.update(&(text.len() as u64).to_le_bytes());
+                hash.update(text.as_bytes());
+            }
+            hash.update(body);
+            hash.digest()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIVE: Pace = Pace {
+        records_max: 100,
+        wait: Some(Duration::from_millis(10)),
+        wait_busy: Some(Duration::from_millis(25)),
+        idle: Some(Duration::from_secs(1)),
+    };
+    const REPLAY: Pace = Pace { records_max: 100, wait: None, wait_busy: None, idle: None };
+
+    #[test]
+    fn ticks_are_cut_by_size_in_backlog_and_by_time_when_little_arrives() {
+        let ms = |n| Some(Duration::from_millis(n));
+        let cases = [
+            (LIVE, 0, false, End::Open, None, Next::Cut(0)),
+            (LIVE, 250, true, End::Open, ms(0), Next::Cut(100)),
+            (LIVE, 50, true, End::Open, ms(50), Next::Poll),
+            (LIVE, 5, false, End::Open, ms(4), Next::Wait(ms(6))),
+            (LIVE, 5, false, End::Open, ms(10), Next::Cut(5)),
+            (LIVE, 50, false, End::Open, ms(10), Next::Wait(ms(15))),
+            (LIVE, 50, false, End::Open, ms(25), Next::Cut(50)),
+            (LIVE, 0, false, End::Open, ms(999), Next::Wait(ms(1))),
+            (LIVE, 0, false, End::Open, ms(1_000), Next::Cut(0)),
+            (LIVE, 50, false, End::Drain, ms(0), Next::Cut(50)),
+            (LIVE, 0, false, End::Drain, ms(5_000), Next::Stop),
+            (LIVE, 250, true, End::Now, ms(0), Next::Stop),
+            (REPLAY, 99, false, End::Open, ms(60_000), Next::Wait(None)),
+            (REPLAY, 99, false, End::Drain, ms(0), Next::Cut(99)),
+            (REPLAY, 0, true, End::Drain, None, Next::Poll),
+        ];
+        for (pace, queued, backlog, end, since, next) in cases {
+            assert_eq!(
+                decide(pace, queued, backlog, end, since),
+                next,
+                "{queued} {backlog} {end:?} {since:?}"
+            );
+        }
+    }
+}
