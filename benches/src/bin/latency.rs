@@ -1,0 +1,112 @@
+//! From an event's POST to its change on a server-sent stream, at a running process with the bss catalogue.
+//!
+//! `tallyflow demo --listen 127.0.0.1:8080 &`, then `cargo run --release -p benches --bin latency [-- ADDR SAMPLES]`
+//!
+//! One connection posts a new customer every 50 ms, another follows `/api/v1/views/customers/changes`. Prints p50, p90, p99 and the
+//! greatest latency in milliseconds; what is measured includes the request, the fsync and both connections.
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome<()> {
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8080".into());
+    let samples: usize = arguments.next().map_or(Ok(200), |n| n.parse())?;
+    // Ids that no earlier run used.
+    let run = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
+    let (ready, started) = channel();
+    let (seen, arrivals) = channel();
+    let prefix = format!("bench-{run}-");
+    let (follower, wanted) = (address.clone(), prefix.clone());
+    std::thread::spawn(move || {
+        if let Err(why) = follow(&follower, &wanted, &ready, &seen) {
+            eprintln!("cannot follow the changes at {follower}: {why}");
+        }
+    });
+    started.recv()?;
+    let mut sent = HashMap::new();
+    let mut connection = BufReader::new(TcpStream::connect(&address)?);
+    connection.get_ref().set_nodelay(true)?;
+    for i in 0..samples {
+        let id = format!("{prefix}{i}");
+        sent.insert(id.clone(), Instant::now());
+        post(&mut connection, &address, &id)?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    report(&sent, &arrivals, samples)
+}
+
+fn post(connection: &mut BufReader<TcpStream>, address: &str, id: &str) -> Outcome<()> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    // Some second of this day in the past: the time of day means nothing here.
+    let (minute, second) = (now / 60 % 60, now % 60);
+    let body = format!(
+        "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"/bench\",\"type\":\"com.example.bss.customer.created.v1\",\
+         \"time\":\"2026-01-01T00:{minute:02}:{second:02}Z\",\"entityversion\":1,\
+         \"data\":{{\"customerId\":\"{id}\",\"name\":\"Bench\",\"country\":\"GB\",\"status\":\"active\"}}}}"
+    );
+    let head = format!(
+        "POST /api/v1/events HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/cloudevents+json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.get_mut().write_all((head + &body).as_bytes())?;
+    let mut line = String::new();
+    connection.read_line(&mut line)?;
+    if !line.starts_with("HTTP/1.1 202") {
+        return Err(format!("POST /api/v1/events answered {line}").into());
+    }
+    let mut length = 0;
+    while line != "\r\n" {
+        line.clear();
+        connection.read_line(&mut line)?;
+        if let Some(n) = line.to_lowercase().strip_prefix("content-length:") {
+            length = n.trim().parse()?;
+        }
+    }
+    connection.read_exact(&mut vec![0; length])?;
+    Ok(())
+}
+
+fn follow(address: &str, prefix: &str, ready: &Sender<()>, seen: &Sender<(String, Instant)>) -> Outcome<()> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET /api/v1/views/customers/changes HTTP/1.1\r\nhost: {address}\r\n\r\n")?;
+    for line in BufReader::new(stream).lines() {
+        let line = line?;
+        // The snapshot ends with a commit: from there on changes are live.
+        if line.starts_with("event: commit") {
+            _ = ready.send(());
+        }
+        if let Some(at) = line.find(prefix) {
+            let id: String = line[at..].chars().take_while(|c| *c != '"').collect();
+            seen.send((id, Instant::now()))?;
+        }
+    }
+    Ok(())
+}
+
+fn report(
+    sent: &HashMap<String, Instant>,
+    arrivals: &Receiver<(String, Instant)>,
+    samples: usize,
+) -> Outcome<()> {
+    let mut latencies: Vec<f64> = Vec::new();
+    while latencies.len() < samples {
+        let (id, arrived) = arrivals.recv_timeout(Duration::from_secs(5))?;
+        let started = sent.get(&id).ok_or("a change of an event that was not sent")?;
+        latencies.push(arrived.duration_since(*started).as_secs_f64() * 1e3);
+    }
+    latencies.sort_by(f64::total_cmp);
+    let at = |share: f64| latencies[((samples - 1) as f64 * share) as usize];
+    println!(
+        "{samples} events: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, greatest {:.1} ms",
+        at(0.5),
+        at(0.9),
+        at(0.99),
+        at(1.0)
+    );
+    Ok(())
+}
