@@ -306,7 +306,7 @@ impl<'w> Local<'w> {
 
     /// Gives complete changes out. A view that is still being built holds nobody back.
     fn hand_over(&mut self) {
-        let built = self.views.values().filter(|v| v.upper.get() > v.created_at);
+        let built = self.views.values().filter(|v| v.created_at == 0 || v.upper.get() > v.created_at);
         let upper = built.map(|v| v.upper.get()).min().unwrap_or(Time::MAX);
         let mut moved = false;
         while self.open.front().is_some_and(|time| *time < upper) {
@@ -369,7 +369,7 @@ impl<'w> Local<'w> {
 
     /// Completes what was told, then lets everything go, consumers first.
     fn finish(mut self) {
-        while !self.open.is_empty() {
+        while self.views.values().any(|view| view.upper.get() <= self.told) {
             self.worker.step_or_park(Some(Duration::from_millis(1)));
             self.hand_over();
         }

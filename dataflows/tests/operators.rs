@@ -321,3 +321,31 @@ fn views_equal_the_answer_from_scratch_at_every_time_with_two_workers() {
 fn views_equal_the_answer_from_scratch_at_every_time_with_four_workers_and_large_batches() {
     run(3, 4, 8, 3000);
 }
+
+#[test]
+fn what_was_told_before_the_end_is_answered_in_full() {
+    for workers in [1, 2] {
+        // The workers have not taken a step when they are told to end.
+        let (output, outputs) = crossbeam_channel::unbounded();
+        let engine = Engine::start(workers, output).unwrap();
+        let (mut collector, mut oracle) = (Collector::new(workers), oracle::Oracle::default());
+        engine.create_table(Arc::new(keyed_table("a")));
+        oracle.table(keyed_table("a"));
+        let plan =
+            aggregate(shape("a"), vec![0], vec![(Function::Count, None, false, None, DataType::Int64)]);
+        let view = View { name: "v".into(), schema: plan.schema(), key: vec![0], sql: "".into() };
+        let view = Arc::new(view);
+        collector.create(view.clone());
+        engine.create_view(view, Arc::new(plan.clone()));
+        let rows = batch(&mut Random(5), 200);
+        oracle.feed("a", &rows);
+        engine.tick(1, vec![("a".into(), rows)]);
+        engine.shutdown();
+        let mut contents = BTreeMap::new();
+        outputs.iter().for_each(|output| collector.absorb(output));
+        while let Some((tick, _)) = collector.next() {
+            add(&mut contents, &tick);
+        }
+        assert_eq!(contents["v"], oracle.evaluate(&plan), "{workers} workers");
+    }
+}
