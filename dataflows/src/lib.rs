@@ -4,11 +4,17 @@
 //!
 //! | file | noun | what it is |
 //! |---|---|---|
+//! | [`table`] | [`Table`] | what events become before any view sees them |
 //! | [`delta`] | [`Delta`] | rows that changed at one time, as an Arrow batch with a diff for each row |
 //! | [`plan`] | [`Plan`] | what a dataflow can maintain: an enum, lowered from SQL by `queries` |
-//! | [`value`] | [`value::Value`] | one cell, borrowed, for those who print rows |
-//! | [`codec`] | [`codec::Codec`] | Arrow columns to compact bytes and back, where state needs bytes |
+//! | [`engine`] | [`engine::Engine`] | the handle to the workers, and what puts their shares of an answer together |
+//! | `worker` | | one thread: takes commands in their order, renders, feeds, steps, hands over |
+//! | `render` | | a plan to operators: one walk, one `match`; arrangements shared by what they hold and by what key |
+//! | `tap` | | the changes of a table or view inside a worker, for those that read them, now or later |
+//! | `state` | | groups, top rows, latest versions: state by key, stepped one complete time after the other |
+//! | [`row`], [`codec`] | [`row::Row`], [`codec::Codec`] | Arrow columns to compact bytes and back, where state needs bytes |
 //! | [`batch`] | [`Batch`], [`Tick`] | all changes of one view up to a time, and of all views at one time |
+//! | [`value`] | [`value::Value`] | one cell, borrowed, for those who print rows |
 pub mod batch;
 pub mod codec;
 pub mod delta;
