@@ -15,7 +15,7 @@ pub(crate) use import::{Reader, publish};
 
 use crate::codec::Codec;
 use crate::plan::{Aggregate, Expr, Order, Plan};
-use crate::row::hash;
+use crate::row::{hash, worker_of};
 use crate::state::accumulate::accumulator;
 use crate::state::group::Groups;
 use crate::state::latest::Latest;
@@ -179,7 +179,7 @@ impl<'a, 's> Renderer<'a, 's> {
         let key = group_columns(plan);
         let codec = Codec::for_columns(&input.schema(), &key).expect(CHECKED);
         let peers = self.scope.peers();
-        let owner = hash(&[]) % peers as u64 == self.scope.index() as u64;
+        let owner = worker_of(hash(&[]), peers) == self.scope.index();
         let global = key.is_empty() && matches!(plan, Plan::Aggregate { .. });
         let router = Router::new(codec, key, columns, 0, peers);
         let rows = stateful::route(self.plan(input), router);

@@ -33,6 +33,12 @@ pub fn hash(bytes: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(bytes)
 }
 
+/// The worker that keeps the state of a key. By the upper half of the hash: the lower one finds the slot in that worker's table, and
+/// would leave most slots empty if all its keys agreed in it.
+pub(crate) fn worker_of(hash: u64, peers: usize) -> usize {
+    ((hash >> 32) % peers as u64) as usize
+}
+
 /// Needed by the builders of arrangements, which compare owned rows with stored ones.
 impl PartialEq<Row> for [u8] {
     fn eq(&self, other: &Row) -> bool {

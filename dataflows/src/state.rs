@@ -12,7 +12,7 @@ pub(crate) mod matched;
 pub(crate) mod topk;
 
 use crate::codec::{Codec, Rows};
-use crate::row::hash;
+use crate::row::{hash, worker_of};
 use crate::{Delta, Diff, Time};
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take;
@@ -79,7 +79,7 @@ impl Router {
             return give(Keyed { target: 0, time, side, keys, hashes, columns, diffs: delta.diffs.clone() });
         }
         let mut picks: Vec<Vec<u32>> = vec![Vec::with_capacity(rows / self.peers + 8); self.peers];
-        hashes.iter().enumerate().for_each(|(i, h)| picks[(*h % self.peers as u64) as usize].push(i as u32));
+        hashes.iter().enumerate().for_each(|(i, h)| picks[worker_of(*h, self.peers)].push(i as u32));
         for (target, picks) in picks.into_iter().enumerate().filter(|(_, p)| !p.is_empty()) {
             let mut part = Rows::default();
             picks.iter().for_each(|i| part.push(keys.row(*i as usize)));
