@@ -66,6 +66,12 @@ impl Value<'_> {
             Value::Int(v) if v.unsigned_abs() <= 1 << 53 => _ = write!(out, "{v}"),
             Value::Float(v) if v.is_finite() => write_float(v, out),
             Value::Text(v) => write_json_string(v, out),
+            // The backslash of \x00ff has to be escaped itself.
+            Value::Bytes(_) | Value::Nested(_) => {
+                let mut text = String::new();
+                self.write_text(&mut text);
+                write_json_string(&text, out);
+            }
             Value::Timestamp(ns, zoned) => {
                 out.push('"');
                 write_timestamp(ns, 'T', out);
@@ -270,6 +276,7 @@ mod tests {
             (Value::Decimal(1, 1), "\"0.1\""),
             (Value::Float(f64::NAN), "\"NaN\""),
             (Value::Int(1 << 60), "\"1152921504606846976\""),
+            (Value::Bytes(b"\x00\xff"), "\"\\\\x00ff\""),
             (Value::Timestamp(0, true), "\"1970-01-01T00:00:00Z\""),
         ];
         for (value, json) in cases {
