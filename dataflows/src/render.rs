@@ -12,6 +12,7 @@ mod stateful;
 
 pub(crate) use arrange::{Arrangement, Index};
 pub(crate) use import::{Reader, publish};
+pub(crate) use map::one_zero;
 
 use crate::codec::Codec;
 use crate::plan::{Aggregate, Expr, Order, Plan};
@@ -103,7 +104,9 @@ impl<'a, 's> Renderer<'a, 's> {
             Plan::Get { name, .. } => self.get(name),
             Plan::Values { rows } => {
                 self.operators.push(format!("Values of {} rows", rows.num_rows()));
-                let rows = (self.scope.index() == 0).then(|| rows.clone());
+                let columns = rows.columns().iter().cloned().map(map::one_zero).collect();
+                let rows = crate::state::batch_of(nullable(&rows.schema()), columns, rows.num_rows());
+                let rows = (self.scope.index() == 0).then_some(rows);
                 import::constant(self.scope, rows, self.as_of)
             }
             Plan::Map { input, filter, project, schema } => {

@@ -278,7 +278,7 @@ impl<'w> Local<'w> {
             let table = &self.tables.get(&name).expect("fed tables are declared").table;
             let rows = crate::state::batch_of(
                 crate::render::nullable(&table.input_schema()),
-                rows.columns().to_vec(),
+                rows.columns().iter().cloned().map(crate::render::one_zero).collect(),
                 rows.num_rows(),
             );
             by_table.entry(name).or_default().push(Delta::inserts(time, rows));

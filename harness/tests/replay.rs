@@ -84,7 +84,7 @@ fn check_in_steps(pipeline: &Pipeline, events: &[Bytes], steps: usize, seed: u64
         pipeline.settle().unwrap();
         let report = check_now(pipeline);
         assert_eq!(report.differences, [], "after {to} events, seed {seed}");
-        assert!(report.views > 0 && report.skipped.is_empty(), "{report:?}");
+        assert!(report.views >= 6 && report.skipped.is_empty() && report.failed.is_empty(), "{report:?}");
         from = to;
     }
 }
@@ -182,4 +182,41 @@ fn a_table_and_a_view_declared_late_have_the_rows_of_early_ones() {
     assert!(pipeline.memory().read().view("late_countries").is_none());
     assert!(matches!(pipeline.process().drop_query("late_countries"), Err(DeclareError::NotFound(_))));
     pipeline.finish(End::Drain).unwrap();
+}
+
+/// A catalogue folder with one table of floats, and a view that makes zeros of either sign of them.
+fn zeros(folder: &std::path::Path) {
+    let table = "CREATE EXTERNAL TABLE t (k TEXT NOT NULL, f DOUBLE PRECISION, i INT, v BIGINT) STORED AS CLOUDEVENTS LOCATION 't' \
+                 OPTIONS ('mode' 'latest', 'key' 'k', 'version' 'v', 'column.v' 'entityversion')";
+    for (name, sql) in
+        [("tables/t.sql", table), ("views/x.sql", "CREATE MATERIALIZED VIEW x AS SELECT f * i AS c FROM t")]
+    {
+        std::fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+        std::fs::write(folder.join(name), sql).unwrap();
+    }
+}
+
+#[test]
+fn zeros_of_either_sign_are_one_row() {
+    let folder = tempfile::tempdir().unwrap();
+    zeros(folder.path());
+    let pipeline = stepwise(Data::temporary(folder.path().to_str()).unwrap(), 1);
+    let events = [
+        ("a", "-0.0", 1, 1),
+        ("a", "0.0", -1, 2),
+        ("b", "0.0", 1, 1),
+        ("a", "1.5", 2, 3),
+        ("b", "1.5", 2, 2),
+    ];
+    for (id, (key, f, i, version)) in events.into_iter().enumerate() {
+        let event = format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"/s\",\"type\":\"t\",\"entityversion\":{version},\
+             \"data\":{{\"k\":\"{key}\",\"f\":{f},\"i\":{i}}}}}"
+        );
+        append(&pipeline, &[Bytes::from(event)]);
+        pipeline.settle().unwrap();
+        assert_eq!(check_now(&pipeline).differences, [], "after event {id}");
+    }
+    let finished = pipeline.finish(End::Drain).unwrap();
+    assert_eq!(rows(&finished.shared.memory.read())["x"], ["2 x {\"c\":3}"]);
 }

@@ -5,7 +5,7 @@ use crate::state::{batch_of, pick};
 use crate::{Delta, Diff, Failure};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
 use datafusion::common::DataFusionError;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
@@ -95,9 +95,9 @@ impl Work {
                         let column = e.evaluate(&rows)?.into_array(rows.num_rows())?;
                         // Functions may answer with another form of a type than they declared (text views).
                         if column.data_type() == field.data_type() {
-                            Ok(column)
+                            Ok(one_zero(column))
                         } else {
-                            Ok(arrow::compute::cast(&column, field.data_type())?)
+                            Ok(one_zero(arrow::compute::cast(&column, field.data_type())?))
                         }
                     })
                     .collect();
@@ -105,6 +105,21 @@ impl Work {
             }
         };
         Ok(Delta { time: *time, rows, diffs })
+    }
+}
+
+/// Floats with one zero and one NaN: what GROUP BY counts as equal must be the same row wherever rows are kept.
+pub(crate) fn one_zero(column: ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Float64 => {
+            let floats = column.as_primitive::<Float64Type>();
+            Arc::new(floats.unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v + 0.0 }))
+        }
+        DataType::Float32 => {
+            let floats = column.as_primitive::<Float32Type>();
+            Arc::new(floats.unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v + 0.0 }))
+        }
+        _ => column,
     }
 }
 
