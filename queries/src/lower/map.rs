@@ -13,7 +13,7 @@ use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Expr as Logical, ExprSchemable};
 use datafusion::physical_expr::create_physical_expr;
-use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
 use std::sync::Arc;
 
 /// An expression over the columns of `schema`, ready to be evaluated.
@@ -36,7 +36,15 @@ pub(super) fn physical(expr: &Logical, schema: &DFSchema) -> Result<Expr, Declar
         ));
     }
     let props = ExecutionProps::new();
-    create_physical_expr(expr, schema, &props, &PhysicalPlanningContext::default()).map_err(from_datafusion)
+    let physical = create_physical_expr(expr, schema, &props, &PhysicalPlanningContext::default());
+    // In PostgreSQL a number that does not fit is an error; DataFusion wraps around unless told.
+    let strict = physical.and_then(|physical| {
+        physical.transform_up(|part| {
+            let Some(binary) = part.downcast_ref::<BinaryExpr>() else { return Ok(Transformed::no(part)) };
+            Ok(Transformed::yes(Arc::new(binary.clone().with_fail_on_overflow(true)) as Expr))
+        })
+    });
+    strict.map(|strict| strict.data).map_err(from_datafusion)
 }
 
 /// A column of an input.
