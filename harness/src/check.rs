@@ -45,6 +45,8 @@ pub struct Report {
     pub rows: usize,
     /// Views that were not compared, and why.
     pub skipped: Vec<String>,
+    /// Views that should have been compared and could not be, and why.
+    pub failed: Vec<String>,
     /// What differs.
     pub differences: Vec<Difference>,
 }
@@ -75,23 +77,28 @@ impl<S: Source> Truth<S> {
 
 /// Compares what readers see at one time with the batch over the log up to that time.
 pub fn check<S: Source>(truth: Truth<S>, read: &Read) -> Result<Report, Error> {
-    let Some(time) = read.time() else { return Ok(Report::default()) };
+    let time = read.time().ok_or_else(|| Error::failed("check", "nothing can be read yet"))?;
     let (catalogue, declared) = naive::declared(&truth.catalogue, &truth.statements, time)?;
     let tables = naive::tables(truth.source, truth.bindings, declared, read.positions(), time)?;
     let mut report = Report::default();
     for kept in read.views() {
         let name = &kept.shape().view().name;
         match queries::batch::answer(&catalogue, name, &tables) {
+            // The batch stops at the first failing expression, or does not see it fail; the view goes on beside it.
+            found if kept.errs_count() > 0 => {
+                let why = found.map_or_else(|why| why.to_string(), |_| "only the view fails".into());
+                report.skipped.push(format!("{name}: {why}"));
+            }
             Ok(batches) => {
                 report.views += 1;
                 report.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
                 report.differences.extend(compare(kept, &batches)?);
             }
-            // The batch stops at the first failing expression; the view goes on beside it.
-            Err(why) if kept.errs_count() > 0 => report.skipped.push(format!("{name}: {why}")),
-            Err(why) => return Err(Error::failed(format!("compute view {name} in batch"), why)),
+            Err(why) => report.failed.push(format!("{name}: {why}")),
         }
     }
+    let missing = catalogue.views().filter(|compiled| read.view(&compiled.view.name).is_none());
+    report.failed.extend(missing.map(|compiled| format!("{}: it cannot be read", compiled.view.name)));
     Ok(report)
 }
 

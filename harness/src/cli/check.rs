@@ -21,6 +21,9 @@ pub(super) fn run(args: &Check) -> Result<Outcome, Error> {
     for skipped in &report.skipped {
         println!("not compared, it has failing expressions: {skipped}");
     }
+    for failed in &report.failed {
+        println!("cannot be compared: {failed}");
+    }
     for difference in report.differences.iter().take(SHOWN_MAX) {
         println!("{}", line(difference));
     }
@@ -33,7 +36,11 @@ pub(super) fn run(args: &Check) -> Result<Outcome, Error> {
         count => format!("{} rows differ", grouped(count as u64)),
     };
     println!("{} views, {} rows at time {time}: {found}", report.views, grouped(report.rows as u64));
-    Ok(if report.differences.is_empty() { Outcome::Well } else { Outcome::Differs })
+    Ok(if report.differences.is_empty() && report.failed.is_empty() {
+        Outcome::Well
+    } else {
+        Outcome::Differs
+    })
 }
 
 /// Starts the views again from the log, and compares.
@@ -43,7 +50,11 @@ fn check_here(args: &Check) -> Result<(Report, Time), Error> {
         follow: Follow::Wall,
         ..Setting::replay(workers(args.workers), super::TICK_EVENTS_DEFAULT)
     };
-    let finished = Pipeline::start(data, &setting)?.finish(End::Drain)?;
+    let pipeline = Pipeline::start(data, &setting)?;
+    for repair in pipeline.repairs() {
+        eprintln!("tallyflow: repaired {repair}");
+    }
+    let finished = pipeline.finish(End::Drain)?;
     let truth = Truth::open(finished.data.path(), finished.data.catalogue(), finished.shared.log.reader())?;
     let read = finished.shared.memory.read();
     Ok((check(truth, &read)?, read.time().unwrap_or(0)))
