@@ -133,8 +133,12 @@ fn take_lock(path: &Path) -> Result<Result<File, Holder>, String> {
 }
 
 fn settle_catalogue(path: &Path, wanted: Option<&str>) -> Result<String, String> {
+    let wanted = wanted.map(whole_name);
     let Some(meta) = read_meta(path)? else {
-        let catalogue = wanted.unwrap_or(DEFAULT_CATALOGUE).to_owned();
+        let catalogue = wanted.unwrap_or_else(|| DEFAULT_CATALOGUE.to_owned());
+        // A directory must not belong to a catalogue that never worked.
+        queries::Catalogue::load(&catalogue)
+            .map_err(|why| format!("cannot load catalogue {catalogue}: {why}"))?;
         let meta = Meta { format: FORMAT, catalogue: catalogue.clone() };
         write_meta(path, &meta).map_err(|why| format!("cannot write meta.json: {why}"))?;
         return Ok(catalogue);
@@ -146,6 +150,13 @@ fn settle_catalogue(path: &Path, wanted: Option<&str>) -> Result<String, String>
         )),
         _ => Ok(meta.catalogue),
     }
+}
+
+/// A folder by its whole path, so that the directory can be opened from anywhere; a shipped catalogue by its name.
+fn whole_name(catalogue: &str) -> String {
+    let folder = || fs::canonicalize(catalogue).ok()?.into_os_string().into_string().ok();
+    if queries::catalogue::is_shipped(catalogue) { None } else { folder() }
+        .unwrap_or_else(|| catalogue.to_owned())
 }
 
 fn read_meta(path: &Path) -> Result<Option<Meta>, String> {
@@ -192,5 +203,24 @@ mod tests {
         let refused = Data::open(&path, Some("bss")).unwrap_err().to_string();
         assert!(refused.contains("made with catalogue 'retail', not 'bss'"), "{refused}");
         assert_eq!(Data::open(&path, None).unwrap().catalogue(), "retail");
+        let path = folder.path().join("other");
+        let refused = Data::open(&path, Some("/nowhere")).unwrap_err().to_string();
+        assert!(refused.contains("cannot load catalogue"), "{refused}");
+        assert_eq!(Data::open(&path, Some("bss")).unwrap().catalogue(), "bss");
+    }
+
+    #[test]
+    fn a_folder_is_the_same_catalogue_however_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, catalogue) = (folder.path().join("data"), folder.path().join("cat"));
+        fs::create_dir_all(catalogue.join("tables")).unwrap();
+        fs::create_dir_all(catalogue.join("views")).unwrap();
+        let sql = "CREATE EXTERNAL TABLE t (a TEXT) STORED AS CLOUDEVENTS LOCATION 'x' OPTIONS ()";
+        fs::write(catalogue.join("tables/t.sql"), sql).unwrap();
+        let detour = folder.path().join("data/../cat");
+        for name in [&catalogue, &detour] {
+            let data = Data::open(&path, name.to_str()).unwrap();
+            assert_eq!(Path::new(data.catalogue()), fs::canonicalize(&catalogue).unwrap());
+        }
     }
 }

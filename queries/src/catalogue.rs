@@ -257,6 +257,11 @@ impl Catalogue {
     }
 }
 
+/// Whether a name is that of a catalogue in the binary.
+pub fn is_shipped(name: &str) -> bool {
+    shipped::names().any(|shipped| shipped == name)
+}
+
 fn in_file(file: &str, why: DeclareError) -> DeclareError {
     let said = |text: String| format!("{file}: {text}");
     match why {
@@ -267,6 +272,7 @@ fn in_file(file: &str, why: DeclareError) -> DeclareError {
         DeclareError::Invalid(text) => DeclareError::Invalid(said(text)),
         DeclareError::NotFound(text) => DeclareError::NotFound(said(text)),
         DeclareError::Conflict(text) => DeclareError::Conflict(said(text)),
+        DeclareError::Unavailable(text) => DeclareError::Unavailable(said(text)),
         DeclareError::Internal(text) => DeclareError::Internal(said(text)),
     }
 }

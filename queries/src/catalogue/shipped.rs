@@ -46,6 +46,11 @@ const SHIPPED: [(&str, Files); 2] = [
     ),
 ];
 
+/// The names of the shipped catalogues.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SHIPPED.iter().map(|(name, _)| *name)
+}
+
 /// The names and texts of a catalogue's files.
 pub(super) fn files(name_or_folder: &str) -> Result<Vec<(String, String)>, DeclareError> {
     if let Some((_, files)) = SHIPPED.iter().find(|(name, _)| *name == name_or_folder) {
