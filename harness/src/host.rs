@@ -50,10 +50,10 @@ impl Process {
         &self,
         make: impl FnOnce(Sender<Result<Time, Error>>) -> Command,
     ) -> Result<Time, DeclareError> {
-        let stopping = || DeclareError::Internal("the process is stopping".into());
+        let stopping = || DeclareError::Unavailable("the process is stopping".into());
         let (done, answer) = bounded(1);
         self.commands.send(make(done)).map_err(|_| stopping())?;
-        answer.recv().map_err(|_| stopping())?.map_err(|why| DeclareError::Internal(why.to_string()))
+        answer.recv().map_err(|_| stopping())?.map_err(|why| DeclareError::Unavailable(why.to_string()))
     }
 
     /// Waits until readers see a time; what was commanded counts whether or not they do yet.

@@ -58,8 +58,15 @@ pub fn render(shared: &Shared, read: &[Position], latency: &Latency) -> String {
     sample(&mut out, "tallyflow_backlog_records", "", backlog(&shared.log.ends(), read) as f64);
     histogram(latency, &mut out);
     if let Some(engine) = shared.engine.read().expect("no thread panics with the engine").as_ref() {
-        for (name, value) in engine.metrics() {
-            sample(&mut out, &name, "", value);
+        let figures = engine.metrics();
+        let families = [
+            ("tallyflow_state_rows", "Rows of state that a table's, view's or arrangement's operators hold."),
+            ("tallyflow_history_rows", "Rows kept of a table or view for those that read it later."),
+        ];
+        for (name, help) in families {
+            family(&mut out, name, "gauge", help);
+            let own = figures.iter().filter(|(figure, _)| figure.split('{').next() == Some(name));
+            own.for_each(|(figure, value)| sample(&mut out, figure, "", *value));
         }
     }
     process(&mut out);

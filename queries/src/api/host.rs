@@ -96,6 +96,8 @@ pub enum DeclareError {
     NotFound(String),
     /// The name is taken, or others use the view: names them.
     Conflict(String),
+    /// It could not be kept (disk full, shutting down): answer 503.
+    Unavailable(String),
     /// It failed inside.
     Internal(String),
 }
@@ -111,6 +113,7 @@ impl std::fmt::Display for DeclareError {
             | DeclareError::Invalid(text)
             | DeclareError::NotFound(text)
             | DeclareError::Conflict(text)
+            | DeclareError::Unavailable(text)
             | DeclareError::Internal(text) => f.write_str(text),
         }
     }

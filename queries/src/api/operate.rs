@@ -43,7 +43,14 @@ pub(super) async fn quarantine(api: &Arc<Api>, call: &Call) -> Result<Response, 
             value.parse::<u64>().map_err(|_| Problem::bad(format!("{name}=\"{value}\" is not a number")));
         match name.as_str() {
             "after" => after = number?,
-            "limit" => limit = usize::try_from(number?).unwrap_or(usize::MAX).clamp(1, QUARANTINE_LIMIT_MAX),
+            "limit" => {
+                let wanted = usize::try_from(number?).ok().filter(|n| (1..=QUARANTINE_LIMIT_MAX).contains(n));
+                limit = wanted.ok_or_else(|| {
+                    Problem::bad(format!(
+                        "limit=\"{value}\" is not a number from 1 to {QUARANTINE_LIMIT_MAX}"
+                    ))
+                })?;
+            }
             _ => {
                 return Err(Problem::bad(format!("unknown parameter \"{name}\"; known are after and limit")));
             }

@@ -125,8 +125,9 @@ impl From<DeclareError> for Problem {
             ),
             DeclareError::NotFound(_) => Problem::not_found(text),
             DeclareError::Conflict(_) => {
-                Problem::new(StatusCode::CONFLICT, "conflict", "The name is in use", text)
+                Problem::new(StatusCode::CONFLICT, "conflict", "The name is taken or in use", text)
             }
+            DeclareError::Unavailable(_) => Problem::unavailable(text),
             // The text may name files or threads, which are nobody's business outside.
             DeclareError::Internal(_) => Problem::internal(),
         }

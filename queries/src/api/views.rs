@@ -126,10 +126,15 @@ pub(super) fn readable<'a>(read: &'a Read, name: &str) -> Result<&'a Kept, Probl
     }
 }
 
-/// The parts of a key are separated by commas, each percent-encoded.
+/// The parts of a key are separated by commas, each percent-encoded. Clients that encode the whole are understood where no part holds a comma.
 fn key_bytes(kept: &Kept, key: &str) -> Result<Vec<u8>, Problem> {
     let view = kept.shape().view();
-    let parts: Vec<&str> = key.split(',').collect();
+    let mut parts = key.split(',').map(percent_decoded).collect::<Result<Vec<_>, _>>()?;
+    if let [whole] = &parts[..]
+        && view.key.len() > 1
+    {
+        parts = whole.clone().split(',').map(|part| part.to_owned().into()).collect();
+    }
     if parts.len() != view.key.len() {
         let names: Vec<&str> = view.key.iter().map(|i| view.schema.field(*i).name().as_str()).collect();
         let (wanted, given) = (names.join(","), parts.len());
@@ -141,7 +146,7 @@ fn key_bytes(kept: &Kept, key: &str) -> Result<Vec<u8>, Problem> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(parts.len());
     for (i, part) in view.key.iter().zip(parts) {
         let field = view.schema.field(*i);
-        let column = literal::column(field.data_type(), &percent_decoded(part)?);
+        let column = literal::column(field.data_type(), &part);
         columns.push(column.map_err(|why| Problem::bad(format!("key column \"{}\": {why}", field.name())))?);
     }
     kept.shape().key(&columns).map_err(Problem::bad)
