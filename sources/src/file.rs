@@ -81,7 +81,7 @@ fn open(path: &Path) -> Result<fs::File, SourceError> {
     }
 }
 
-/// The file's content. The first bytes say how it is compressed, whatever its name.
+/// The file's content. The first bytes say how it is compressed; a name that promises compression must keep its word.
 fn decompress(path: &Path, bytes_read: Arc<AtomicU64>) -> Result<Box<dyn Read + Send>, SourceError> {
     let mut input = BufReader::with_capacity(READ_BYTES, Counted { file: open(path)?, bytes_read });
     let magic = input.fill_buf().map_err(|error| unreadable(path, &error))?;
@@ -91,7 +91,15 @@ fn decompress(path: &Path, bytes_read: Arc<AtomicU64>) -> Result<Box<dyn Read + 
         [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
             Box::new(zstd::Decoder::with_buffer(input).map_err(|error| unreadable(path, &error))?)
         }
-        _ => Box::new(input),
+        [] => Box::new(input),
+        _ => match path.extension().and_then(|end| end.to_str()) {
+            Some(end @ ("gz" | "zst")) => {
+                return Err(SourceError::Fatal(format!(
+                    "cannot read {path:?}: it is named .{end}, but its content is not"
+                )));
+            }
+            _ => Box::new(input),
+        },
     })
 }
 

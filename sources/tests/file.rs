@@ -146,3 +146,21 @@ fn what_cannot_be_opened_is_named() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+#[test]
+fn a_name_that_promises_compression_keeps_its_word() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content, refused) in [
+        ("a.zst", b"no zstd".to_vec(), true),
+        ("a.gz", b"{}\n".to_vec(), true),
+        ("b.zst", gz(b"{}\n"), false),
+        ("c.gz", Vec::new(), false),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let mut file = File::open(std::slice::from_ref(&path)).unwrap();
+        let found = file.next_chunk(1 << 20);
+        assert_eq!(found.is_err(), refused, "{name}");
+        assert!(!refused || found.unwrap_err().to_string().contains("but its content is not"), "{name}");
+    }
+}
