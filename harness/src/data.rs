@@ -45,7 +45,7 @@ impl Data {
                 return Err(Error::failed(&tried, why));
             }
         };
-        let catalogue = settle_catalogue(path, catalogue).map_err(|why| Error::failed(&tried, why))?;
+        let catalogue = settle_catalogue(path, catalogue)?;
         let data = Data { path: path.to_owned(), catalogue, lock, _temporary: None };
         data.write_holder(None)?;
         Ok(data)
@@ -132,22 +132,25 @@ fn take_lock(path: &Path) -> Result<Result<File, Holder>, String> {
     }
 }
 
-fn settle_catalogue(path: &Path, wanted: Option<&str>) -> Result<String, String> {
+fn settle_catalogue(path: &Path, wanted: Option<&str>) -> Result<String, Error> {
+    let failed = |why: String| Error::failed(format!("open data directory {}", path.display()), why);
     let wanted = wanted.map(whole_name);
-    let Some(meta) = read_meta(path)? else {
+    let Some(meta) = read_meta(path).map_err(failed)? else {
         let catalogue = wanted.unwrap_or_else(|| DEFAULT_CATALOGUE.to_owned());
         // A directory must not belong to a catalogue that never worked.
-        queries::Catalogue::load(&catalogue)
-            .map_err(|why| format!("cannot load catalogue {catalogue}: {why}"))?;
+        queries::Catalogue::load(&catalogue).map_err(|why| {
+            let (why, named) = (why.to_string(), format!("cannot load catalogue {catalogue:?}: "));
+            Error::failed(format!("load catalogue {catalogue}"), why.strip_prefix(&named).unwrap_or(&why))
+        })?;
         let meta = Meta { format: FORMAT, catalogue: catalogue.clone() };
-        write_meta(path, &meta).map_err(|why| format!("cannot write meta.json: {why}"))?;
+        write_meta(path, &meta).map_err(|why| failed(format!("cannot write meta.json: {why}")))?;
         return Ok(catalogue);
     };
     match wanted {
-        Some(wanted) if wanted != meta.catalogue => Err(format!(
+        Some(wanted) if wanted != meta.catalogue => Err(failed(format!(
             "it was made with catalogue '{}', not '{wanted}': use --catalog {}, or another --data",
             meta.catalogue, meta.catalogue
-        )),
+        ))),
         _ => Ok(meta.catalogue),
     }
 }
@@ -215,7 +218,7 @@ mod tests {
         let (path, catalogue) = (folder.path().join("data"), folder.path().join("cat"));
         fs::create_dir_all(catalogue.join("tables")).unwrap();
         fs::create_dir_all(catalogue.join("views")).unwrap();
-        let sql = "CREATE EXTERNAL TABLE t (a TEXT) STORED AS CLOUDEVENTS LOCATION 'x' OPTIONS ()";
+        let sql = "CREATE EXTERNAL TABLE t (a TEXT) STORED AS CLOUDEVENTS LOCATION 'x'";
         fs::write(catalogue.join("tables/t.sql"), sql).unwrap();
         let detour = folder.path().join("data/../cat");
         for name in [&catalogue, &detour] {
