@@ -184,13 +184,14 @@ fn a_table_and_a_view_declared_late_have_the_rows_of_early_ones() {
     pipeline.finish(End::Drain).unwrap();
 }
 
-/// A catalogue folder with one table of floats, and a view that makes zeros of either sign of them.
-fn zeros(folder: &std::path::Path) {
-    let table = "CREATE EXTERNAL TABLE t (k TEXT NOT NULL, f DOUBLE PRECISION, i INT, v BIGINT) STORED AS CLOUDEVENTS LOCATION 't' \
-                 OPTIONS ('mode' 'latest', 'key' 'k', 'version' 'v', 'column.v' 'entityversion')";
-    for (name, sql) in
-        [("tables/t.sql", table), ("views/x.sql", "CREATE MATERIALIZED VIEW x AS SELECT f * i AS c FROM t")]
-    {
+/// Makes a catalogue folder of one table `t`, in mode latest, with some columns beside its key, and one view `x`.
+fn catalogue(folder: &std::path::Path, columns: &str, view: &str) {
+    let table = format!(
+        "CREATE EXTERNAL TABLE t (k TEXT NOT NULL, {columns}, v BIGINT) STORED AS CLOUDEVENTS LOCATION 't' \
+         OPTIONS ('mode' 'latest', 'key' 'k', 'version' 'v', 'column.v' 'entityversion')"
+    );
+    let view = format!("CREATE MATERIALIZED VIEW x AS {view}");
+    for (name, sql) in [("tables/t.sql", table), ("views/x.sql", view)] {
         std::fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
         std::fs::write(folder.join(name), sql).unwrap();
     }
@@ -199,7 +200,7 @@ fn zeros(folder: &std::path::Path) {
 #[test]
 fn zeros_of_either_sign_are_one_row() {
     let folder = tempfile::tempdir().unwrap();
-    zeros(folder.path());
+    catalogue(folder.path(), "f DOUBLE PRECISION, i INT", "SELECT f * i AS c FROM t");
     let pipeline = stepwise(Data::temporary(folder.path().to_str()).unwrap(), 1);
     let events = [
         ("a", "-0.0", 1, 1),
@@ -219,4 +220,24 @@ fn zeros_of_either_sign_are_one_row() {
     }
     let finished = pipeline.finish(End::Drain).unwrap();
     assert_eq!(rows(&finished.shared.memory.read())["x"], ["2 x {\"c\":3}"]);
+}
+
+#[test]
+fn what_stands_under_a_null_is_not_computed_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = "SELECT k, ts, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts) AS n FROM t";
+    let view = format!("SELECT k, date_trunc('minute', ts) AS minute FROM ({first}) AS q WHERE n <= 2");
+    catalogue(folder.path(), "ts TIMESTAMP", &view);
+    let pipeline = stepwise(Data::temporary(folder.path().to_str()).unwrap(), 1);
+    for (id, ts) in ["null", "\"2024-02-29T10:14:59Z\""].into_iter().enumerate() {
+        let event = format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"/s\",\"type\":\"t\",\"entityversion\":1,\
+             \"data\":{{\"k\":\"{id}\",\"ts\":{ts}}}}}"
+        );
+        append(&pipeline, &[Bytes::from(event)]);
+    }
+    pipeline.settle().unwrap();
+    let finished = pipeline.finish(End::Drain).unwrap();
+    let known = "1 x {\"k\":\"1\",\"minute\":\"2024-02-29T10:14:00\"}";
+    assert_eq!(rows(&finished.shared.memory.read())["x"], ["1 x {\"k\":\"0\",\"minute\":null}", known]);
 }
