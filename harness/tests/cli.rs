@@ -346,3 +346,28 @@ fn a_demo_runs_for_as_long_as_it_is_told() {
     let (code, out, err) = run(&["check", "--data", data]);
     assert_eq!(code, 0, "{out}{err}");
 }
+
+#[test]
+fn what_stands_under_a_null_is_not_computed_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let table = "CREATE EXTERNAL TABLE t (k TEXT NOT NULL, ts TIMESTAMP, v BIGINT) STORED AS CLOUDEVENTS LOCATION 't' \
+                 OPTIONS ('mode' 'latest', 'key' 'k', 'version' 'v', 'column.v' 'entityversion')";
+    let view = "CREATE MATERIALIZED VIEW x AS SELECT k, date_trunc('minute', ts) AS minute FROM \
+                (SELECT k, ts, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts) AS n FROM t) AS q WHERE n <= 2";
+    let event = |k: u32, ts: &str| {
+        format!(
+            "{{\"specversion\":\"1.0\",\"id\":\"{k}\",\"source\":\"/s\",\"type\":\"t\",\"entityversion\":1,\
+             \"data\":{{\"k\":\"{k}\",\"ts\":{ts}}}}}\n"
+        )
+    };
+    std::fs::create_dir_all(path("cat/tables")).unwrap();
+    std::fs::create_dir_all(path("cat/views")).unwrap();
+    std::fs::write(path("cat/tables/t.sql"), table).unwrap();
+    std::fs::write(path("cat/views/x.sql"), view).unwrap();
+    std::fs::write(path("e.ndjson"), event(0, "null") + &event(1, "\"2024-02-29T10:14:59Z\"")).unwrap();
+    let (code, out, err) =
+        run(&["replay", &path("e.ndjson"), "--catalog", &path("cat"), "--out", &path("out")]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(std::fs::read_to_string(path("out/x.csv")).unwrap(), "k,minute\n0,\n1,2024-02-29 10:14:00\n");
+}

@@ -221,23 +221,3 @@ fn zeros_of_either_sign_are_one_row() {
     let finished = pipeline.finish(End::Drain).unwrap();
     assert_eq!(rows(&finished.shared.memory.read())["x"], ["2 x {\"c\":3}"]);
 }
-
-#[test]
-fn what_stands_under_a_null_is_not_computed_with() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = "SELECT k, ts, ROW_NUMBER() OVER (PARTITION BY k ORDER BY ts) AS n FROM t";
-    let view = format!("SELECT k, date_trunc('minute', ts) AS minute FROM ({first}) AS q WHERE n <= 2");
-    catalogue(folder.path(), "ts TIMESTAMP", &view);
-    let pipeline = stepwise(Data::temporary(folder.path().to_str()).unwrap(), 1);
-    for (id, ts) in ["null", "\"2024-02-29T10:14:59Z\""].into_iter().enumerate() {
-        let event = format!(
-            "{{\"specversion\":\"1.0\",\"id\":\"{id}\",\"source\":\"/s\",\"type\":\"t\",\"entityversion\":1,\
-             \"data\":{{\"k\":\"{id}\",\"ts\":{ts}}}}}"
-        );
-        append(&pipeline, &[Bytes::from(event)]);
-    }
-    pipeline.settle().unwrap();
-    let finished = pipeline.finish(End::Drain).unwrap();
-    let known = "1 x {\"k\":\"1\",\"minute\":\"2024-02-29T10:14:00\"}";
-    assert_eq!(rows(&finished.shared.memory.read())["x"], ["1 x {\"k\":\"0\",\"minute\":null}", known]);
-}
