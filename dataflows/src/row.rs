@@ -157,16 +157,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_32_bytes_and_survives_serialization() {
+    fn a_row_is_32_bytes_and_comes_back_from_a_container() {
         assert_eq!(std::mem::size_of::<Row>(), 32);
         for bytes in [&b""[..], b"short", b"a row that is longer than its inline bytes allow"] {
             let row = Row::from_slice(bytes);
-            let copy: Row = bincode_like(&row);
+            let copy: Row = through_container(&row);
             assert_eq!((copy.as_slice(), hash(bytes)), (bytes, hash(row.as_slice())));
         }
     }
 
-    fn bincode_like(row: &Row) -> Row {
+    fn through_container(row: &Row) -> Row {
         let mut container = BytesContainer::with_capacity(0);
         container.push_own(&Row::default());
         container.push_own(row);
