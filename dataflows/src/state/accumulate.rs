@@ -1,6 +1,7 @@
 //! The aggregate functions as state by group: each row adds its value, multiplied by the row's diff.
 use super::exact::ExactSum;
 use super::interner::Interner;
+use super::{logic, moments, ordered};
 use crate::Diff;
 use crate::codec::Codec;
 use crate::plan::{Aggregate, Function};
@@ -27,6 +28,9 @@ pub(crate) trait Accumulator {
 /// The accumulator of an aggregate whose argument and filter are columns of `schema`. Errors name what is not supported.
 pub(crate) fn accumulator(aggregate: &Aggregate, schema: &Schema) -> Result<Box<dyn Accumulator>, String> {
     let rows = Selection { argument: aggregate.argument, filter: aggregate.filter };
+    if let Function::Ordered(call) = &aggregate.function {
+        return Ok(Box::new(ordered::Ordered::new(call, aggregate, schema)?));
+    }
     if aggregate.distinct && !matches!(aggregate.function, Function::Min | Function::Max) {
         let argument = aggregate.argument.ok_or("DISTINCT needs an argument")?;
         let inner = Aggregate { distinct: false, filter: None, ..aggregate.clone() };
@@ -44,7 +48,7 @@ pub(crate) fn accumulator(aggregate: &Aggregate, schema: &Schema) -> Result<Box<
     };
     let input = schema.field(argument).data_type().clone();
     let output = aggregate.data_type.clone();
-    Ok(match (aggregate.function, &input) {
+    Ok(match (&aggregate.function, &input) {
         (Function::Count, _) => Box::new(Count { rows, counts: Vec::new() }),
         (Function::Sum | Function::Avg, DataType::Float64 | DataType::Float32) => {
             Box::new(Floats { rows, sums: Vec::new(), average: aggregate.function == Function::Avg, output })
@@ -63,6 +67,14 @@ pub(crate) fn accumulator(aggregate: &Aggregate, schema: &Schema) -> Result<Box<
         }
         (Function::Min, _) => Box::new(Extreme::new(rows, input, true)?),
         (Function::Max, _) => Box::new(Extreme::new(rows, input, false)?),
+        (Function::Every, DataType::Boolean) => Box::new(logic::Booleans::every(rows)),
+        (Function::Any, DataType::Boolean) => Box::new(logic::Booleans::any(rows)),
+        (Function::BitAnd | Function::BitOr | Function::BitXor, t) if t.is_integer() => {
+            Box::new(logic::Bits::new(rows, &aggregate.function, output))
+        }
+        (Function::Moment(moment, x), DataType::Float64) => {
+            Box::new(moments::Moments::new(rows, *moment, *x, output))
+        }
         (function, t) => {
             return Err(format!("{function:?} of {t} is not supported: cast its argument").to_lowercase());
         }
@@ -70,15 +82,15 @@ pub(crate) fn accumulator(aggregate: &Aggregate, schema: &Schema) -> Result<Box<
 }
 
 /// Which rows count: those where the filter is true and the argument is not NULL.
-struct Selection {
-    argument: Option<usize>,
-    filter: Option<usize>,
+pub(super) struct Selection {
+    pub(super) argument: Option<usize>,
+    pub(super) filter: Option<usize>,
 }
 
 impl Selection {
     /// Calls `f` with each row that counts, its group and its diff.
     #[inline(always)]
-    fn each(
+    pub(super) fn each(
         &self,
         groups: &[u32],
         batch: &RecordBatch,
