@@ -119,7 +119,11 @@ const QUERIES: &[&str] = &[
     "SELECT k FROM a WHERE v = (SELECT sum(v) FROM a) OR k IN (SELECT sum(v) FROM a)",
     "SELECT k, array_agg(t) AS a, array_agg(v) AS b, string_agg(t, ',' ORDER BY t) AS c, first_value(v ORDER BY t) AS d FROM a GROUP BY k",
     "SELECT k, string_agg(t, ',' ORDER BY i) AS x, string_agg(u, ';' ORDER BY v DESC) AS y FROM a GROUP BY k",
-    "SELECT min(p) AS lo, max(q) AS hi, count(DISTINCT p) AS n FROM (SELECT struct(v, t) AS p, make_array(v, i) AS q FROM a) AS x",
+    "SELECT min(p) AS lo, max(q) AS hi, count(DISTINCT p) AS n FROM (SELECT struct(v, t) AS p, make_array(v, i) AS q FROM a WHERE v IS NOT NULL AND i IS NOT NULL AND t IS NOT NULL) AS x",
+    "SELECT k, string_agg(DISTINCT t, ',' ORDER BY t DESC) AS x, string_agg(DISTINCT u, ';') AS y, nth_value(v, 2 ORDER BY v) AS z FROM a GROUP BY k",
+    "SELECT k, sum(i) AS a, sum(CAST(i AS BIGINT)) AS b, sum(i::DOUBLE) AS c FROM a GROUP BY k HAVING sum(CAST(i AS BIGINT)) > 1 ORDER BY sum(i::DOUBLE)",
+    "SELECT min(at) AS a, array_agg(day) AS b, count(DISTINCT at) AS c, mode() WITHIN GROUP (ORDER BY day) AS d, first_value(at ORDER BY day) AS e FROM a",
+    "SELECT count(*) AS n FROM (SELECT k, t FROM a GROUP BY k, t) AS x",
     "SELECT k, stddev(f) AS x, avg(f) AS y FROM a GROUP BY k HAVING stddev(f) > 1",
 ];
 
@@ -189,5 +193,6 @@ fn answers_are_those_of_postgresql() {
         &["NULL NULL NULL"],
     );
     check("SELECT array_agg(v) AS l FROM a", &[(1, 3), (1, 1), (1, 3)], &["[1, 3, 3]"], &["NULL"]);
+    check("SELECT sum(12 / v) FILTER (WHERE v <> 0) AS s FROM a", &[(1, 0), (1, 3)], &["4"], &["NULL"]);
     check("SELECT arg_max(k, v) AS x, min_by(k, v) AS y FROM a", &[(7, 3), (8, 1)], &["7 8"], &["NULL NULL"]);
 }

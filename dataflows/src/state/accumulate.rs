@@ -7,6 +7,7 @@ use crate::codec::Codec;
 use crate::plan::{Aggregate, Function};
 use crate::row::{Row, hash};
 use arrow::array::*;
+use arrow::compute::SortOptions;
 use arrow::datatypes::*;
 use arrow::row::{RowConverter, SortField};
 use datafusion::functions_aggregate::average::avg_udaf;
@@ -314,7 +315,9 @@ struct Extreme {
 
 impl Extreme {
     fn new(rows: Selection, input: DataType, least: bool) -> Result<Extreme, String> {
-        let converter = RowConverter::new(vec![SortField::new(input.clone())])
+        // NULLs inside of arrays and structs are greater than anything else.
+        let options = SortOptions { descending: false, nulls_first: false };
+        let converter = RowConverter::new(vec![SortField::new_with_options(input.clone(), options)])
             .map_err(|e| format!("min and max of {input} are not supported: {e}"))?;
         Ok(Extreme { rows, converter, values: BTreeMap::new(), least })
     }

@@ -13,8 +13,9 @@ use crate::declare::error::from_datafusion;
 use arrow::datatypes::DataType;
 use dataflows::Plan;
 use dataflows::plan::{Aggregate, Argument, Function, Moment, Order, Ordered};
+use datafusion::common::DataFusionError;
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment};
-use datafusion::logical_expr::{self, Cast, Expr, ExprSchemable};
+use datafusion::logical_expr::{self, Cast, Expr, ExprSchemable, when};
 use std::sync::Arc;
 
 impl Lowering<'_> {
@@ -45,6 +46,7 @@ fn one(expr: &Expr, columns: &mut Columns<'_>, data_type: DataType) -> Result<Ag
     let Expr::AggregateFunction(call) = expr.clone().unalias() else {
         return Err(DeclareError::Internal(format!("{expr} stands where an aggregate should")));
     };
+    let call = guarded(call).map_err(from_datafusion)?;
     let filter = call.params.filter.as_ref().map(|filter| columns.add(filter)).transpose()?;
     let (function, argument, distinct) = match native(&call, columns, &data_type)? {
         Some((function, argument)) => {
@@ -63,6 +65,23 @@ fn one(expr: &Expr, columns: &mut Columns<'_>, data_type: DataType) -> Result<Ag
         None => (ordered(&call, columns)?, None, call.params.distinct),
     };
     Ok(Aggregate { function, argument, distinct, filter, data_type })
+}
+
+/// The call with arguments that are computed only where its FILTER is true: elsewhere they may fail.
+fn guarded(mut call: AggregateFunction) -> Result<AggregateFunction, DataFusionError> {
+    let Some(filter) = call.params.filter.as_deref() else { return Ok(call) };
+    let plain = |expr: &Expr| {
+        let inner = match expr {
+            Expr::Cast(cast) => cast.expr.as_ref(),
+            expr => expr,
+        };
+        matches!(inner, Expr::Column(_) | Expr::Literal(..))
+    };
+    let order = call.params.order_by.iter_mut().map(|o| &mut o.expr);
+    for expr in call.params.args.iter_mut().chain(order).filter(|expr| !plain(expr)) {
+        *expr = when(filter.clone(), expr.clone()).end()?;
+    }
+    Ok(call)
 }
 
 /// The function and its argument, if its state is accumulated.

@@ -1,4 +1,6 @@
 //! SQL to DataFusion's logical plan and through its optimiser: which names there are, which settings, which rules.
+mod casts;
+
 use super::aggregate::{functions, meaning, sets};
 use crate::DeclareError;
 use crate::declare::error::{from_datafusion, nearest};
@@ -147,12 +149,13 @@ impl ContextProvider for Names<'_> {
 }
 
 /// A query as it was written, with every name resolved and views in their places.
-pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
+pub(crate) fn plan(mut query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
     if query.with.as_ref().is_some_and(|with| with.recursive) {
         return Err(DeclareError::Unsupported(
             "WITH RECURSIVE is not maintained yet: write the levels out as a UNION of joins".into(),
         ));
     }
+    casts::distinguish(&mut query);
     let names = Names { relations };
     SqlToRel::new(&names)
         .sql_statement_to_plan(Statement::Query(Box::new(query)))

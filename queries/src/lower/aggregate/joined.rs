@@ -11,10 +11,14 @@ use datafusion::logical_expr::{
 };
 use std::sync::{Arc, LazyLock};
 
-/// The node, with a projection above it where it needs one.
+/// The node, with a projection above it where it needs one. DataFusion keeps one order for all `string_agg` of a node, but any number
+/// for `array_agg`: several are joined above as well.
 pub(super) fn above(node: Aggregate) -> Result<LogicalPlan> {
-    let calls: Vec<Option<AggregateFunction>> = node.aggr_expr.iter().map(call).collect();
-    if calls.iter().all(Option::is_none) {
+    let joined = |call: &AggregateFunction| call.func.name() == "string_agg";
+    let calls: Vec<Option<AggregateFunction>> =
+        node.aggr_expr.iter().map(|e| call(e).filter(joined)).collect();
+    let several = node.aggr_expr.iter().filter_map(call).filter(has_one_order).count() > 1;
+    if !several && !calls.iter().flatten().any(has_other_delimiters) {
         return Ok(LogicalPlan::Aggregate(node));
     }
     let list = node.aggr_expr.iter().zip(&calls).map(|(expr, call)| match call {
@@ -36,24 +40,34 @@ pub(super) fn above(node: Aggregate) -> Result<LogicalPlan> {
 
 fn call(expr: &Expr) -> Option<AggregateFunction> {
     match expr.clone().unalias() {
-        Expr::AggregateFunction(call) if is_needed(&call) => Some(call),
+        Expr::AggregateFunction(call) => Some(call),
         _ => None,
     }
 }
 
+/// Whether DataFusion asks that all such calls have the same order.
+pub(super) fn has_one_order(call: &AggregateFunction) -> bool {
+    matches!(call.func.name(), "string_agg" | "nth_value")
+}
+
 /// Whether a call joins with different delimiters.
-pub(super) fn is_needed(call: &AggregateFunction) -> bool {
-    let different = |delimiter: &Expr| !matches!(delimiter, Expr::Literal(..));
-    call.func.name() == "string_agg" && call.params.args.get(1).is_some_and(different)
+fn has_other_delimiters(call: &AggregateFunction) -> bool {
+    call.params.args.get(1).is_some_and(|delimiter| !matches!(delimiter, Expr::Literal(..)))
 }
 
 /// `array_agg(struct(value, delimiter) ..) FILTER (WHERE value IS NOT NULL)`.
 fn pairs(call: &AggregateFunction) -> Expr {
     let mut call = call.clone();
     let there = call.params.args[0].clone().is_not_null();
+    let value = call.params.args[0].clone();
     let pair: Vec<Expr> = call.params.args.drain(..).map(|arg| cast(arg, DataType::Utf8)).collect();
+    let pair = datafusion::functions::core::r#struct().call(pair);
     call.func = array_agg_udaf();
-    call.params.args = vec![datafusion::functions::core::r#struct().call(pair)];
+    if call.params.distinct {
+        // Different values are ordered by nothing else.
+        call.params.order_by.iter_mut().filter(|o| o.expr == value).for_each(|o| o.expr = pair.clone());
+    }
+    call.params.args = vec![pair];
     let filter = call.params.filter.take().map(|filter| *filter);
     call.params.filter = Some(Box::new(filter.into_iter().fold(there, Expr::and)));
     Expr::AggregateFunction(call)

@@ -104,7 +104,7 @@ fn each_call(
 
 fn replaced(expr: &Expr, input: &DFSchema) -> Result<bool> {
     match expr.clone().unalias() {
-        Expr::AggregateFunction(call) => Ok(joined::is_needed(&call) || meant(&call, input)?.is_some()),
+        Expr::AggregateFunction(call) => Ok(joined::has_one_order(&call) || meant(&call, input)?.is_some()),
         _ => Ok(false),
     }
 }
