@@ -10,6 +10,7 @@ pub(crate) mod interner;
 pub(crate) mod latest;
 pub(crate) mod matched;
 pub(crate) mod topk;
+pub(crate) mod window;
 
 use crate::codec::{Codec, Rows};
 use crate::row::{hash, worker_of};
