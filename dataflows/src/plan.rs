@@ -1,4 +1,6 @@
 //! `Plan`: what a dataflow can maintain. `queries` lowers SQL to it; `render` has one `match` over it.
+pub mod window;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
@@ -94,6 +96,21 @@ pub enum Plan {
         limit: usize,
         /// Whether to append ROW_NUMBER() as a UInt64 column.
         number: bool,
+        /// The columns that leave.
+        schema: SchemaRef,
+    },
+    /// Window functions: the columns of `input`, then one a call.
+    Window {
+        /// Where the rows come from.
+        input: Box<Plan>,
+        /// PARTITION BY columns; none: one partition.
+        partition: Vec<usize>,
+        /// ORDER BY; rows that are equal in it are peers.
+        order: Vec<Order>,
+        /// The columns by which peers are told apart, ascending, NULLs last; then the remaining ones, in their order.
+        ties: Vec<usize>,
+        /// What to compute.
+        calls: Vec<window::Call>,
         /// The columns that leave.
         schema: SchemaRef,
     },
@@ -294,7 +311,8 @@ impl Plan {
             | Plan::Union { schema, .. }
             | Plan::Join { schema, .. }
             | Plan::Aggregate { schema, .. }
-            | Plan::TopK { schema, .. } => schema.clone(),
+            | Plan::TopK { schema, .. }
+            | Plan::Window { schema, .. } => schema.clone(),
             Plan::Values { rows } => rows.schema(),
             Plan::Negate(input) | Plan::Distinct(input) | Plan::Matched { left: input, .. } => input.schema(),
         }
@@ -308,7 +326,8 @@ impl Plan {
             | Plan::Negate(input)
             | Plan::Distinct(input)
             | Plan::Aggregate { input, .. }
-            | Plan::TopK { input, .. } => vec![input],
+            | Plan::TopK { input, .. }
+            | Plan::Window { input, .. } => vec![input],
             Plan::Union { inputs, .. } => inputs.iter().collect(),
             Plan::Join { left, right, .. } => vec![left, right],
             Plan::Matched { left, joined } => vec![left, joined],
@@ -378,16 +397,32 @@ impl Plan {
             }
             Plan::TopK { input, partition, order, offset, limit, number, .. } => {
                 let schema = input.schema();
-                let order = order.iter().map(|o| o.describe(&schema));
-                let order = order.collect::<Vec<_>>().join(", ");
+                let order = orders(order, &schema);
                 let number = if *number { " numbered" } else { "" };
                 format!(
                     "TopK{number} by [{}] order [{order}] offset {offset} limit {limit}",
                     columns(partition, &schema)
                 )
             }
+            Plan::Window { input, partition, order, calls, .. } => {
+                let schema = input.schema();
+                let name = |i: usize| schema.field(i).name().clone();
+                let calls = calls.iter().map(|call| call.describe(&name)).collect::<Vec<_>>().join(", ");
+                let order = orders(order, &schema);
+                format!("Window by [{}] order [{order}] compute [{calls}]", columns(partition, &schema))
+            }
         }
     }
+}
+
+/// An ORDER BY list, for EXPLAIN.
+fn orders(list: &[Order], schema: &SchemaRef) -> String {
+    let one = |o: &Order| {
+        let down = if o.descending { " desc" } else { "" };
+        let nulls = if o.nulls_first { " nulls first" } else { "" };
+        format!("{}{down}{nulls}", schema.field(o.column).name())
+    };
+    list.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// An indented tree, one operator a line: what EXPLAIN prints.

@@ -9,6 +9,7 @@ mod import;
 mod join;
 mod map;
 mod stateful;
+mod window;
 
 pub(crate) use arrange::{Arrangement, Index};
 pub(crate) use import::{Reader, publish};
@@ -165,6 +166,7 @@ impl<'a, 's> Renderer<'a, 's> {
                 let input = stateful::route(self.plan(input), router);
                 self.stateful("TopK", input, Box::new(state), None)
             }
+            Plan::Window { .. } => self.window(plan),
         }
     }
 
@@ -267,6 +269,7 @@ pub(crate) fn check(plan: &Plan) -> Result<(), String> {
             let window = Window { offset: 0, limit: 0, number: false };
             TopK::new(schema.clone(), order_fields(order, &input.schema()), window)?;
         }
+        Plan::Window { .. } => _ = window::state(plan)?,
     }
     plan.inputs().into_iter().try_for_each(check)
 }

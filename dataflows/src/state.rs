@@ -13,6 +13,7 @@ pub(crate) mod matched;
 pub(crate) mod moments;
 pub(crate) mod ordered;
 pub(crate) mod topk;
+pub(crate) mod window;
 
 use crate::codec::{Codec, Rows};
 use crate::row::{hash, worker_of};

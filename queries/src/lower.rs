@@ -3,6 +3,7 @@
 //! The order of a view's rows is kept as [`Compiled::order`] for those who print them; a set of rows has none, so an ORDER BY without
 //! LIMIT means nothing else.
 mod aggregate;
+mod fetch;
 mod join;
 mod map;
 pub(crate) mod names;
@@ -10,6 +11,8 @@ pub(crate) mod planner;
 mod refuse;
 mod ties;
 mod top;
+mod window;
+mod windowed;
 
 use crate::DeclareError;
 use crate::declare::error::from_datafusion;
@@ -56,7 +59,7 @@ pub(crate) fn compile(
     let written = planner::plan(query, relations)?;
     refuse::refuse(&written)?;
     let order = order_of(&written);
-    let typed = planner::analyse(written)?;
+    let typed = planner::analyse(windowed::said(written)?)?;
     let schema = view_schema(name, typed.schema())?;
     let typed = with_types(typed, &schema)?;
     let logical = ties::total(typed).map_err(from_datafusion)?;
@@ -77,6 +80,7 @@ pub(crate) fn compile(
 pub(crate) fn inlined(name: &str, query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
     let written = planner::plan(query, relations)?;
     refuse::refuse(&written)?;
+    let written = windowed::said(written)?;
     view_schema(name, written.schema())?;
     Ok(written)
 }
@@ -219,7 +223,7 @@ impl Lowering<'_> {
                 Some(limit) => self.top_of_sort(&sort.input, &sort.expr, limit),
                 None => self.lower(&sort.input),
             },
-            LogicalPlan::Window(_) => Err(top::unbounded()),
+            LogicalPlan::Window(window) => self.window(window),
             LogicalPlan::EmptyRelation(node) => {
                 let rows = usize::from(node.produce_one_row);
                 one_row(node.schema.as_arrow(), rows)
@@ -251,8 +255,12 @@ impl Lowering<'_> {
     }
 
     fn filter(&self, predicate: &Expr, input: &LogicalPlan) -> Result<Lowered, DeclareError> {
+        if let LogicalPlan::Window(window) = input
+            && let Some(kept) = self.numbered(predicate, window)?
+        {
+            return Ok(kept);
+        }
         match input {
-            LogicalPlan::Window(window) => self.numbered(predicate, window),
             LogicalPlan::Projection(projection) if leads_to_window(&projection.input) => {
                 let predicate = below(predicate, &projection.schema, &projection.expr)?;
                 let kept = self.filter(&predicate, &projection.input)?;

@@ -154,7 +154,8 @@ impl<'s> Renderer<'_, 's> {
             | Plan::Join { .. }
             | Plan::Matched { .. }
             | Plan::Aggregate { .. }
-            | Plan::TopK { .. } => {}
+            | Plan::TopK { .. }
+            | Plan::Window { .. } => {}
         }
         let prefix = format!("{fingerprint}{SEPARATOR}");
         let (name, key) = self.shared.arrangements.range(prefix.clone()..).next().map(|(name, _)| {

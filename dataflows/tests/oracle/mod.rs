@@ -1,4 +1,6 @@
 //! From scratch: evaluates a plan over the current rows of tables, with no notion of change.
+mod window;
+
 use arrow::array::*;
 use arrow::datatypes::*;
 use dataflows::codec::Codec;
@@ -142,6 +144,18 @@ impl Oracle {
                     }
                 }
                 out
+            }
+            Plan::Window { input, partition, order, ties, calls, .. } => {
+                let mut parts: BTreeMap<String, Vec<Cells>> = BTreeMap::new();
+                for row in self.rows(input) {
+                    let key: Cells = partition.iter().map(|i| row[*i].clone()).collect();
+                    parts.entry(format!("{key:?}")).or_default().push(row);
+                }
+                let schema = input.schema();
+                parts
+                    .into_values()
+                    .flat_map(|rows| window::evaluate(rows, order, ties, calls, &schema))
+                    .collect()
             }
         }
     }

@@ -68,6 +68,8 @@ pub(crate) fn settings() -> SessionConfig {
     options.execution.time_zone = Some("UTC".into());
     // The oracle's tables may promise less of NULLs than the query that was optimised over their declarations.
     options.execution.skip_physical_aggregate_schema_check = true;
+    // The rows of a window's partition stay in the order of the sort below it.
+    options.optimizer.repartition_windows = false;
     // A scalar subquery is joined, since the dataflow has no other way to follow it.
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     config
@@ -164,6 +166,7 @@ pub(crate) fn columns(list: Vec<ColumnDef>) -> Result<Schema, DeclareError> {
 
 /// A query as it was written, with every name resolved and views in their places.
 pub(crate) fn plan(mut query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
+    super::fetch::said_as_limit(&mut query)?;
     if query.with.as_ref().is_some_and(|with| with.recursive) {
         return Err(DeclareError::Unsupported(
             "WITH RECURSIVE is not maintained yet: write the levels out as a UNION of joins".into(),

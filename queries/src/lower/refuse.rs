@@ -2,7 +2,7 @@
 use crate::DeclareError;
 use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Volatility, WindowFunctionDefinition};
+use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 
 /// The first thing of a plan that cannot be maintained.
 pub(super) fn refuse(plan: &LogicalPlan) -> Result<(), DeclareError> {
@@ -35,9 +35,6 @@ fn relation(node: &LogicalPlan) -> Option<String> {
         LogicalPlan::Unnest(_) => {
             "UNNEST is not maintained: declare a table with one row an element, by OPTIONS ('each' 'data.items')".into()
         }
-        LogicalPlan::Distinct(Distinct::On(_)) => {
-            "DISTINCT ON is not maintained: write ROW_NUMBER() OVER (PARTITION BY .. ORDER BY ..) and keep the rows where it is 1".into()
-        }
         _ => return None,
     })
 }
@@ -55,15 +52,7 @@ fn expression(expr: &Expr) -> Option<String> {
                 call.func.name()
             )),
         },
-        Expr::WindowFunction(call) => {
-            let name = call.fun.name().to_lowercase();
-            let known = matches!(call.fun, WindowFunctionDefinition::WindowUDF(_)) && name == "row_number";
-            (!known).then(|| {
-                format!(
-                    "{name}(..) OVER is not maintained: maintained is ROW_NUMBER() OVER (..) with a filter such as row_number <= 10; a total of a group is a join with a GROUP BY"
-                )
-            })
-        }
+        Expr::WindowFunction(call) => super::window::refusal(call),
         Expr::Unnest(_) => {
             Some("UNNEST is not maintained: declare a table with one row an element, by OPTIONS ('each' 'data.items')".into())
         }

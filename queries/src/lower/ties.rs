@@ -1,17 +1,24 @@
-//! One answer where SQL allows several: every order that decides which rows stay is made total, before any rule moves columns about.
+//! One answer where SQL allows several: every order that decides which rows stay, or what is said of them, is made total, before any
+//! rule moves columns about.
 //!
-//! Ties are broken by all columns of the sorted rows, ascending, NULLs last, from left to right. The batch oracle starts from the same plan.
-use datafusion::common::Result;
+//! Ties are broken by all columns of the sorted rows, ascending, NULLs last, from left to right; rows that are cut off without an
+//! ORDER BY are cut off in that order. The rows of a window's partition stand in it too, by a sort below the window: its ORDER BY stays
+//! as it is, since peers are what RANK and RANGE frames count by. The batch oracle starts from the same plan.
 use datafusion::common::tree_node::Transformed;
-use datafusion::logical_expr::{Expr, FetchType, Limit, LogicalPlan, SkipType, Sort, SortExpr, Window};
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::functions_window::row_number::row_number;
+use datafusion::logical_expr::{
+    Distinct, DistinctOn, Expr, ExprFunctionExt, FetchType, Filter, Limit, LogicalPlan, Projection, SkipType,
+    Sort, SortExpr, Window, col, lit,
+};
 use std::sync::Arc;
 
-/// The plan with total orders where rows are cut off, and without orders where none are.
+/// The plan with total orders where they matter, and without orders where they do not.
 pub(super) fn total(plan: LogicalPlan) -> Result<LogicalPlan> {
     let cut = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Limit(limit) => limited(limit),
-        LogicalPlan::Window(window) => numbered(window),
         LogicalPlan::Aggregate(_) => super::aggregate::meaning::in_order(node),
+        LogicalPlan::Distinct(Distinct::On(distinct)) => distinct_on(distinct),
         _ => Ok(Transformed::no(node)),
     })?;
     let plain = cut.data.transform_up_with_subqueries(|node| match node {
@@ -20,54 +27,151 @@ pub(super) fn total(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
         _ => Ok(Transformed::no(node)),
     })?;
-    Ok(plain.data)
+    let placed = plain.data.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Window(window) => in_order(window),
+        _ => Ok(Transformed::no(node)),
+    })?;
+    Ok(placed.data)
 }
 
 fn limited(mut limit: Limit) -> Result<Transformed<LogicalPlan>> {
-    let (SkipType::Literal(skip), FetchType::Literal(Some(fetch))) =
+    limit.skip = number(limit.skip.take(), "OFFSET")?;
+    limit.fetch = number(limit.fetch.take(), "LIMIT")?;
+    let (SkipType::Literal(skip), FetchType::Literal(fetch)) =
         (limit.get_skip_type()?, limit.get_fetch_type()?)
     else {
         return Ok(Transformed::no(LogicalPlan::Limit(limit)));
     };
-    limit.input = Arc::new(sorted(Arc::unwrap_or_clone(limit.input), skip.saturating_add(fetch)));
-    Ok(Transformed::yes(LogicalPlan::Limit(limit)))
-}
-
-/// The sort that a limit reads, below what only renames or computes columns.
-fn sorted(plan: LogicalPlan, fetch: usize) -> LogicalPlan {
-    match plan {
-        LogicalPlan::Sort(mut sort) => {
-            break_ties(&mut sort.expr, &sort.input);
-            sort.fetch = Some(sort.fetch.map_or(fetch, |earlier| earlier.min(fetch)));
-            LogicalPlan::Sort(sort)
+    let input = Arc::unwrap_or_clone(limit.input);
+    match fetch {
+        Some(fetch) => {
+            limit.input = Arc::new(sorted(input, &|sort| Ok(cut(sort, skip.saturating_add(fetch))))?);
+            Ok(Transformed::yes(LogicalPlan::Limit(limit)))
         }
-        LogicalPlan::Projection(mut projection) => {
-            projection.input = Arc::new(sorted(Arc::unwrap_or_clone(projection.input), fetch));
-            LogicalPlan::Projection(projection)
-        }
-        LogicalPlan::SubqueryAlias(mut alias) => {
-            alias.input = Arc::new(sorted(Arc::unwrap_or_clone(alias.input), fetch));
-            LogicalPlan::SubqueryAlias(alias)
-        }
-        other => other,
+        None if skip == 0 => Ok(Transformed::yes(input)),
+        None => Ok(Transformed::yes(sorted(input, &|sort| skipped(sort, skip))?)),
     }
 }
 
-fn numbered(window: Window) -> Result<Transformed<LogicalPlan>> {
-    let list = window
-        .window_expr
-        .iter()
-        .map(|expr| {
-            // Others refer to the column by the text of its expression, which changes.
-            let name = expr.schema_name().to_string();
-            let mut call = expr.clone().unalias();
-            if let Expr::WindowFunction(call) = &mut call {
-                break_ties(&mut call.params.order_by, &window.input);
+/// A LIMIT or OFFSET as a number, NULL as none.
+fn number(expr: Option<Box<Expr>>, clause: &str) -> Result<Option<Box<Expr>>> {
+    let Some(expr) = expr else { return Ok(None) };
+    let Some(value) = constant(&expr) else { return Ok(Some(expr)) };
+    match value.cast_to(&arrow::datatypes::DataType::Int64)? {
+        ScalarValue::Int64(None) => Ok(None),
+        ScalarValue::Int64(Some(n)) if n < 0 => plan_err!("{clause} must not be negative, and it is {n}"),
+        value => Ok(Some(Box::new(lit(value)))),
+    }
+}
+
+/// The value of an expression that reads nothing.
+fn constant(expr: &Expr) -> Option<ScalarValue> {
+    if let Expr::Literal(value, _) = expr {
+        return Some(value.clone());
+    }
+    let physical = super::map::physical(expr, &DFSchema::empty()).ok()?;
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(1));
+    let schema = Arc::new(arrow::datatypes::Schema::empty());
+    let one = arrow::array::RecordBatch::try_new_with_options(schema, vec![], &options).ok()?;
+    let value = physical.evaluate(&one).and_then(|value| value.into_array(1)).ok()?;
+    ScalarValue::try_from_array(&value, 0).ok()
+}
+
+/// The sort that a limit reads, below what only renames, computes or leaves out, in a total order and changed by `change`.
+fn sorted(plan: LogicalPlan, change: &dyn Fn(Sort) -> Result<LogicalPlan>) -> Result<LogicalPlan> {
+    let below = |input: Arc<LogicalPlan>| -> Result<Arc<LogicalPlan>> {
+        Ok(Arc::new(sorted(Arc::unwrap_or_clone(input), change)?))
+    };
+    match plan {
+        LogicalPlan::Sort(mut sort) => {
+            break_ties(&mut sort.expr, &sort.input);
+            change(sort)
+        }
+        LogicalPlan::Projection(mut projection) => {
+            projection.input = below(projection.input)?;
+            Ok(LogicalPlan::Projection(projection))
+        }
+        LogicalPlan::SubqueryAlias(mut alias) => {
+            alias.input = below(alias.input)?;
+            Ok(LogicalPlan::SubqueryAlias(alias))
+        }
+        other => {
+            let mut expr = match &other {
+                LogicalPlan::Limit(Limit { input, .. }) => match &**input {
+                    LogicalPlan::Sort(sort) => sort.expr.clone(),
+                    _ => vec![],
+                },
+                _ => vec![],
+            };
+            break_ties(&mut expr, &other);
+            if expr.is_empty() {
+                expr.push(lit(true).sort(true, false));
             }
-            call.alias(name)
-        })
-        .collect();
-    Ok(Transformed::yes(LogicalPlan::Window(Window::try_new(list, window.input)?)))
+            change(Sort { expr, input: Arc::new(other), fetch: None })
+        }
+    }
+}
+
+fn cut(mut sort: Sort, fetch: usize) -> LogicalPlan {
+    sort.fetch = Some(sort.fetch.map_or(fetch, |earlier| earlier.min(fetch)));
+    LogicalPlan::Sort(sort)
+}
+
+/// OFFSET without LIMIT: the rows are numbered, and those after the first `skip` kept.
+fn skipped(sort: Sort, skip: usize) -> Result<LogicalPlan> {
+    let after = lit(u64::try_from(skip).unwrap_or(u64::MAX));
+    numbered(sort.input, vec![], sort.expr, |number| number.gt(after))
+}
+
+const NUMBER: &str = "__number";
+
+/// The rows whose number in their partition fulfils a condition, with the columns they had.
+fn numbered(
+    input: Arc<LogicalPlan>,
+    partition: Vec<Expr>,
+    order: Vec<SortExpr>,
+    condition: impl FnOnce(Expr) -> Expr,
+) -> Result<LogicalPlan> {
+    let columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+    let schema = input.schema().clone();
+    let call = row_number().order_by(order).partition_by(partition).build()?.alias(NUMBER);
+    let window = LogicalPlan::Window(Window::try_new(vec![call], input)?);
+    let kept = LogicalPlan::Filter(Filter::try_new(condition(col(NUMBER)), Arc::new(window))?);
+    Ok(LogicalPlan::Projection(Projection::try_new_with_schema(columns, Arc::new(kept), schema)?))
+}
+
+/// DISTINCT ON: the first row of each partition.
+fn distinct_on(distinct: DistinctOn) -> Result<Transformed<LogicalPlan>> {
+    let DistinctOn { on_expr, select_expr, sort_expr, input, schema } = distinct;
+    let order = sort_expr.unwrap_or_default();
+    let first = numbered(input, on_expr, order.clone(), |number| number.eq(lit(1u64)))?;
+    // A limit above cuts the rows off in the same order.
+    let placed = match order.is_empty() {
+        true => first,
+        false => LogicalPlan::Sort(Sort { expr: order, input: Arc::new(first), fetch: None }),
+    };
+    let projection = Projection::try_new_with_schema(select_expr, Arc::new(placed), schema)?;
+    Ok(Transformed::yes(LogicalPlan::Projection(projection)))
+}
+
+/// A window over rows in a total order.
+fn in_order(mut window: Window) -> Result<Transformed<LogicalPlan>> {
+    let Some(Expr::WindowFunction(call)) = window.window_expr.first().map(|expr| expr.clone().unalias())
+    else {
+        return Ok(Transformed::no(LogicalPlan::Window(window)));
+    };
+    let mut expr: Vec<SortExpr> = vec![];
+    let partition = call.params.partition_by.iter().map(|expr| expr.clone().sort(true, false));
+    for sort in partition.chain(call.params.order_by.iter().cloned()) {
+        if expr.iter().all(|known| known.expr != sort.expr) {
+            expr.push(sort);
+        }
+    }
+    break_ties(&mut expr, &window.input);
+    if !expr.is_empty() {
+        window.input = Arc::new(LogicalPlan::Sort(Sort { expr, input: window.input, fetch: None }));
+    }
+    Ok(Transformed::yes(LogicalPlan::Window(window)))
 }
 
 fn break_ties(order: &mut Vec<SortExpr>, input: &LogicalPlan) {

@@ -30,9 +30,6 @@ impl Lowering<'_> {
             (SkipType::Literal(offset), FetchType::Literal(Some(limit))) => {
                 self.slice(&node.input, &Slice { offset, limit })
             }
-            (_, FetchType::Literal(None)) => {
-                Err(DeclareError::Unsupported("OFFSET without LIMIT is not maintained: add a LIMIT".into()))
-            }
             _ => Err(DeclareError::Unsupported(
                 "LIMIT and OFFSET must be numbers: write the number itself".into(),
             )),
@@ -75,6 +72,9 @@ impl Lowering<'_> {
 
     fn top(&self, input: &LogicalPlan, order: &[SortExpr], slice: &Slice) -> Result<Lowered, DeclareError> {
         let lowered = self.lower(input)?;
+        if lowered.is_single() && slice.offset == 0 && slice.limit > 0 {
+            return Ok(lowered);
+        }
         let mut columns = Columns::all(input.schema());
         let width = columns.len();
         let order = orders(order, &mut columns)?;
@@ -97,16 +97,25 @@ impl Lowering<'_> {
         Ok(Lowered { plan, key })
     }
 
-    /// A filter on ROW_NUMBER().
-    pub(super) fn numbered(&self, predicate: &Expr, window: &Window) -> Result<Lowered, DeclareError> {
-        let call = row_number(window)?;
+    /// A filter on ROW_NUMBER() that bounds it; none: another function, or no bound.
+    pub(super) fn numbered(
+        &self,
+        predicate: &Expr,
+        window: &Window,
+    ) -> Result<Option<Lowered>, DeclareError> {
+        let (Some(call), LogicalPlan::Sort(sort)) = (row_number(window), &*window.input) else {
+            return Ok(None);
+        };
         let width = window.input.schema().fields().len();
-        let (bound, rest) = bound_of(predicate, window, width)?;
-        let lowered = self.lower(&window.input)?;
+        let Some((Slice { offset, limit }, rest)) = bound_of(predicate, window, width) else {
+            return Ok(None);
+        };
+        let lowered = self.lower(&sort.input)?;
         let mut columns = Columns::all(window.input.schema());
         let partition =
             call.params.partition_by.iter().map(|expr| columns.add(expr)).collect::<Result<Vec<_>, _>>()?;
-        let order = orders(&call.params.order_by, &mut columns)?;
+        let mut order = orders(&call.params.order_by, &mut columns)?;
+        order.extend(orders(&sort.expr, &mut columns)?);
         let all = columns.len();
         let rows = columns.over(lowered.plan);
         let order = without_ties(order, &partition, all);
@@ -116,21 +125,21 @@ impl Lowering<'_> {
             input: Box::new(rows),
             partition: partition.clone(),
             order,
-            offset: 0,
-            limit: bound,
+            offset,
+            limit,
             number: true,
             schema: Arc::new(Schema::new(fields)),
         };
         let list: Vec<usize> = (0..width).chain([all]).collect();
         let plan = if all > width { pick(plan, &list) } else { plan };
-        let key = key_of(&partition, width, bound, lowered.key);
-        Ok(match rest {
+        let key = key_of(&partition, width, limit, lowered.key);
+        Ok(Some(match rest {
             None => Lowered { plan, key },
             Some(rest) => {
                 let schema = plan.schema();
                 Lowered { plan: map(plan, Some(physical(&rest, &window.schema)?), None, schema), key }
             }
-        })
+        }))
     }
 }
 
@@ -146,7 +155,7 @@ fn key_of(partition: &[usize], width: usize, bound: usize, below: Option<Vec<usi
     Some(key)
 }
 
-fn orders(list: &[SortExpr], columns: &mut Columns<'_>) -> Result<Vec<Order>, DeclareError> {
+pub(super) fn orders(list: &[SortExpr], columns: &mut Columns<'_>) -> Result<Vec<Order>, DeclareError> {
     list.iter()
         .map(|sort| {
             let column = columns.add(&sort.expr)?;
@@ -173,48 +182,51 @@ fn without_ties(mut order: Vec<Order>, partition: &[usize], width: usize) -> Vec
     order
 }
 
-/// The only function of a window.
-fn row_number(window: &Window) -> Result<WindowFunction, DeclareError> {
-    match window.window_expr.as_slice() {
-        [only] => match only.clone().unalias() {
-            Expr::WindowFunction(call) if call.fun.name() == "row_number" => Ok(*call),
-            other => Err(DeclareError::Unsupported(format!("{other} is not maintained: maintained is ROW_NUMBER()"))),
-        },
-        _ => Err(DeclareError::Unsupported(
-            "several window functions over the same rows are not maintained: write one SELECT for each, one above the other".into(),
-        )),
+/// The only function of a window, if it is ROW_NUMBER().
+fn row_number(window: &Window) -> Option<WindowFunction> {
+    let [only] = window.window_expr.as_slice() else { return None };
+    match only.clone().unalias() {
+        Expr::WindowFunction(call) if call.fun.name() == "row_number" => Some(*call),
+        _ => None,
     }
 }
 
-/// What a window without a bound on its number is told.
-pub(super) fn unbounded() -> DeclareError {
-    DeclareError::Unsupported(
-        "ROW_NUMBER() without a bound numbers every row anew when one changes: keep the first ones only, as in SELECT .. FROM (SELECT .., ROW_NUMBER() OVER (..) AS n ..) WHERE n <= 10".into(),
-    )
-}
-
-/// The greatest number that a predicate lets through, and what else it says.
-fn bound_of(predicate: &Expr, window: &Window, number: usize) -> Result<(usize, Option<Expr>), DeclareError> {
-    let mut bound: Option<u64> = None;
+/// The numbers that a predicate lets through, and what else it says; none where it does not bound them.
+fn bound_of(predicate: &Expr, window: &Window, number: usize) -> Option<(Slice, Option<Expr>)> {
+    let (mut least, mut greatest) = (1, None);
     let mut rest = vec![];
     for part in split_conjunction(predicate) {
         match bound_in(part, window, number) {
-            Some((limit, exact)) => {
-                bound = Some(bound.map_or(limit, |known| known.min(limit)));
-                if exact && limit != 1 {
+            Some(Bound::AtMost(limit)) => {
+                greatest = Some(greatest.map_or(limit, |known: u64| known.min(limit)))
+            }
+            Some(Bound::AtLeast(first)) => least = least.max(first),
+            Some(Bound::Exactly(place)) => {
+                greatest = Some(greatest.map_or(place, |known: u64| known.min(place)));
+                if place != 1 {
                     rest.push(part.clone());
                 }
             }
             None => rest.push(part.clone()),
         }
     }
-    let limit = bound.ok_or_else(unbounded)?;
-    let limit = usize::try_from(limit).map_err(|_| unbounded())?;
-    Ok((limit, conjunction(rest)))
+    let offset = usize::try_from(least - 1).ok()?;
+    let limit = match greatest {
+        Some(greatest) => usize::try_from(greatest).ok()?.saturating_sub(offset),
+        None if least > 1 => usize::MAX,
+        None => return None,
+    };
+    Some((Slice { offset, limit }, conjunction(rest)))
 }
 
-/// `number <= k` is `(k, false)`, `number = k` is `(k, true)`.
-fn bound_in(part: &Expr, window: &Window, number: usize) -> Option<(u64, bool)> {
+/// What a comparison says of a number.
+enum Bound {
+    AtMost(u64),
+    AtLeast(u64),
+    Exactly(u64),
+}
+
+fn bound_in(part: &Expr, window: &Window, number: usize) -> Option<Bound> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = part else { return None };
     let is_number = |expr: &Expr| {
         let inner = match expr {
@@ -240,9 +252,11 @@ fn bound_in(part: &Expr, window: &Window, number: usize) -> Option<(u64, bool)> 
     };
     let clamp = |value: i128| u64::try_from(value.max(0)).ok();
     match op {
-        Operator::LtEq => Some((clamp(value)?, false)),
-        Operator::Lt => Some((clamp(value - 1)?, false)),
-        Operator::Eq => Some((clamp(value)?, true)),
+        Operator::LtEq => Some(Bound::AtMost(clamp(value)?)),
+        Operator::Lt => Some(Bound::AtMost(clamp(value - 1)?)),
+        Operator::GtEq => Some(Bound::AtLeast(clamp(value)?.max(1))),
+        Operator::Gt => Some(Bound::AtLeast(clamp(value + 1)?.max(1))),
+        Operator::Eq => Some(Bound::Exactly(clamp(value)?)),
         _ => None,
     }
 }
