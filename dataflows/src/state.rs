@@ -4,11 +4,13 @@
 //! groups, or a B-tree of ordered rows, says what was before, and what is after is the difference. Counting by key costs a third of
 //! what it costs in an arrangement, and a change touches only what it changes (`benches/src/bin/state.rs` compares them).
 pub(crate) mod accumulate;
+pub(crate) mod cross;
 pub(crate) mod exact;
 pub(crate) mod group;
 pub(crate) mod interner;
 pub(crate) mod latest;
 pub(crate) mod matched;
+pub(crate) mod outer;
 pub(crate) mod topk;
 
 use crate::codec::{Codec, Rows};

@@ -1,5 +1,6 @@
 //! SQL text to statements: what stands where, before any name is looked up.
 pub mod error;
+mod spelling;
 mod table;
 mod text;
 

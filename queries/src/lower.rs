@@ -3,12 +3,16 @@
 //! The order of a view's rows is kept as [`Compiled::order`] for those who print them; a set of rows has none, so an ORDER BY without
 //! LIMIT means nothing else.
 mod aggregate;
+mod asof;
 mod join;
 mod map;
 pub(crate) mod planner;
 mod refuse;
+mod sets;
+mod subquery;
 mod ties;
 mod top;
+mod using;
 
 use crate::DeclareError;
 use crate::declare::error::from_datafusion;

@@ -14,6 +14,8 @@ use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::SqlToRel;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -143,11 +145,22 @@ pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, D
         ));
     }
     let names = Names { relations };
+    let mut query = query;
+    super::asof::rewrite(&mut query)?;
+    super::using::rewrite(&mut query, &|text| columns(text, &names))?;
     SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(Box::new(query))).map_err(from_datafusion)
+}
+
+/// The names of the columns of a query, if it can be planned.
+fn columns(text: &str, names: &Names<'_>) -> Option<Vec<String>> {
+    let query = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_query().ok()?;
+    let plan = SqlToRel::new(names).sql_statement_to_plan(Statement::Query(query)).ok()?;
+    Some(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
 }
 
 /// Types made equal where they must be, and columns that nobody reads taken out.
 pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
+    let plan = super::subquery::flatten(super::sets::counted(plan)?)?;
     let typed = Analyzer::new()
         .execute_and_check(plan, STATE.config_options(), |_, _| {})
         .map_err(from_datafusion)?;
