@@ -71,6 +71,43 @@ pub enum Plan {
         /// Rows of the same columns.
         joined: Box<Plan>,
     },
+    /// An outer, semi, anti or mark join as one operator that holds each input once: what keeps plans of many joins small.
+    Outer {
+        /// Left input.
+        left: Box<Plan>,
+        /// Right input.
+        right: Box<Plan>,
+        /// Pairs of equal columns (left, right).
+        on: Vec<(usize, usize)>,
+        /// Whether NULL equals NULL.
+        null_equal: bool,
+        /// What else must be true of a pair, over the columns of `left`, then those of `right`.
+        filter: Option<Expr>,
+        /// Which rows leave.
+        kind: Outer,
+        /// The columns that leave.
+        schema: SchemaRef,
+    },
+    /// EXCEPT ALL and INTERSECT ALL: how often a row stays is said by how often it is in either input.
+    Bag {
+        /// The rows to keep or not.
+        left: Box<Plan>,
+        /// Rows of the same types.
+        right: Box<Plan>,
+        /// Which of them stay.
+        kept: Kept,
+    },
+    /// Every row of `left` with every row of `right`, while there are at most `pairs_max` pairs of different rows; beyond, a failure.
+    Cross {
+        /// Left input.
+        left: Box<Plan>,
+        /// Right input.
+        right: Box<Plan>,
+        /// How many pairs may be live.
+        pairs_max: u64,
+        /// The columns that leave.
+        schema: SchemaRef,
+    },
     /// GROUP BY: the group columns, then one column an aggregate. Without group columns: exactly one row, always.
     Aggregate {
         /// Where the rows come from.
@@ -114,6 +151,48 @@ pub enum Plan {
         /// The columns that leave.
         schema: SchemaRef,
     },
+}
+
+/// Which rows leave a [`Plan::Outer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outer {
+    /// Pairs, and left rows without a partner with NULLs.
+    Left,
+    /// Pairs, and right rows without a partner with NULLs.
+    Right,
+    /// Pairs, and rows of either side without a partner with NULLs.
+    Full,
+    /// Left rows with a partner.
+    Semi,
+    /// Left rows without a partner.
+    Anti,
+    /// Left rows, and whether they have a partner.
+    Mark,
+}
+
+impl Outer {
+    /// Whether pairs leave, with the columns of both sides.
+    pub fn gives_pairs(self) -> bool {
+        matches!(self, Outer::Left | Outer::Right | Outer::Full)
+    }
+
+    /// Whether rows of the left (0) or the right (1) side leave by themselves.
+    pub fn keeps(self, side: usize) -> bool {
+        match self {
+            Outer::Left | Outer::Semi | Outer::Anti | Outer::Mark => side == 0,
+            Outer::Right => side == 1,
+            Outer::Full => true,
+        }
+    }
+}
+
+/// What a [`Plan::Bag`] keeps of its left input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// As many as there are more of on the left (EXCEPT ALL).
+    Difference,
+    /// As many as there are on both sides (INTERSECT ALL).
+    Intersection,
 }
 
 /// One aggregate of a GROUP BY.
@@ -310,11 +389,16 @@ impl Plan {
             | Plan::Map { schema, .. }
             | Plan::Union { schema, .. }
             | Plan::Join { schema, .. }
+            | Plan::Cross { schema, .. }
+            | Plan::Outer { schema, .. }
             | Plan::Aggregate { schema, .. }
             | Plan::TopK { schema, .. }
             | Plan::Window { schema, .. } => schema.clone(),
             Plan::Values { rows } => rows.schema(),
-            Plan::Negate(input) | Plan::Distinct(input) | Plan::Matched { left: input, .. } => input.schema(),
+            Plan::Negate(input)
+            | Plan::Distinct(input)
+            | Plan::Matched { left: input, .. }
+            | Plan::Bag { left: input, .. } => input.schema(),
         }
     }
 
@@ -329,7 +413,10 @@ impl Plan {
             | Plan::TopK { input, .. }
             | Plan::Window { input, .. } => vec![input],
             Plan::Union { inputs, .. } => inputs.iter().collect(),
-            Plan::Join { left, right, .. } => vec![left, right],
+            Plan::Join { left, right, .. }
+            | Plan::Outer { left, right, .. }
+            | Plan::Bag { left, right, .. }
+            | Plan::Cross { left, right, .. } => vec![left, right],
             Plan::Matched { left, joined } => vec![left, joined],
         }
     }
@@ -385,7 +472,17 @@ impl Plan {
                 }
                 text
             }
+            Plan::Outer { left, right, on, kind, filter, .. } => {
+                let (l, r) = (left.schema(), right.schema());
+                let pairs =
+                    on.iter().map(|(a, b)| format!("{} = {}", l.field(*a).name(), r.field(*b).name()));
+                let pairs = pairs.collect::<Vec<_>>().join(" and ");
+                let filter = filter.as_ref().map_or(String::new(), |filter| format!(" where {filter}"));
+                format!("Outer {} on {pairs}{filter}", format!("{kind:?}").to_lowercase())
+            }
             Plan::Matched { .. } => "Matched".into(),
+            Plan::Bag { kept, .. } => format!("Bag {}", format!("{kept:?}").to_lowercase()),
+            Plan::Cross { pairs_max, .. } => format!("Cross at most {pairs_max} pairs"),
             Plan::Aggregate { input, group, aggregates, .. } => {
                 let schema = input.schema();
                 let list = aggregates.iter().map(|a| a.describe(&schema));

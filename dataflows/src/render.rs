@@ -19,9 +19,11 @@ use crate::codec::Codec;
 use crate::plan::{Aggregate, Expr, Order, Plan};
 use crate::row::{hash, worker_of};
 use crate::state::accumulate::accumulator;
+use crate::state::cross::Cross;
 use crate::state::group::Groups;
 use crate::state::latest::Latest;
-use crate::state::matched::Matched;
+use crate::state::matched::{self, Matched};
+use crate::state::outer::Outer;
 use crate::state::topk::{TopK, Window};
 use crate::state::{Produced, Router, State};
 use crate::table::{Mode, Table};
@@ -142,18 +144,33 @@ impl<'a, 's> Renderer<'a, 's> {
                 let all: Vec<usize> = (0..schema.fields().len()).collect();
                 self.join_of(plan, &all, schema)
             }
-            Plan::Matched { left, joined } => {
-                let schema = nullable(&left.schema());
-                let columns: Vec<usize> = (0..schema.fields().len()).collect();
-                let codec = Codec::new(&schema).expect(CHECKED);
-                let sides = [left, joined].into_iter().enumerate().map(|(side, input)| {
-                    let router =
-                        Router::new(codec.clone(), columns.clone(), vec![], side as u8, self.scope.peers());
+            Plan::Matched { left, joined } => self.counted("Matched", left, joined, matched::matched),
+            Plan::Bag { left, right, kept } => self.counted("Bag", left, right, matched::bag(*kept)),
+            Plan::Cross { left, right, pairs_max, schema } => {
+                let state = Cross::new(&left.schema(), &right.schema(), nullable(schema), *pairs_max);
+                let sides = [left, right].into_iter().enumerate().map(|(side, input)| {
+                    let columns = (0..input.schema().fields().len()).collect();
+                    let codec = Codec::for_columns(&input.schema(), &[]).expect(CHECKED);
+                    let router = Router::new(codec, vec![], columns, side as u8, self.scope.peers());
                     stateful::route(self.plan(input), router)
                 });
                 let sides: Vec<_> = sides.collect();
                 let input = self.scope.concatenate(sides);
-                self.stateful("Matched", input, Box::new(Matched::new(schema).expect(CHECKED)), None)
+                self.stateful("Cross", input, Box::new(state.expect(CHECKED)), None)
+            }
+            Plan::Outer { left, right, on, .. } => {
+                let state = outer_state(plan).expect(CHECKED);
+                let (l, r): (Vec<usize>, Vec<usize>) = on.iter().copied().unzip();
+                let keys = [l, r];
+                let sides = [left, right].into_iter().zip(keys).enumerate().map(|(side, (input, key))| {
+                    let columns = (0..input.schema().fields().len()).collect();
+                    let codec = Codec::for_columns(&input.schema(), &key).expect(CHECKED);
+                    let router = Router::new(codec, key, columns, side as u8, self.scope.peers());
+                    stateful::route(self.plan(input), router)
+                });
+                let sides: Vec<_> = sides.collect();
+                let input = self.scope.concatenate(sides);
+                self.stateful("Outer", input, Box::new(state), None)
             }
             Plan::TopK { input, partition, order, offset, limit, number, schema } => {
                 let window = Window { offset: *offset, limit: *limit, number: *number };
@@ -168,6 +185,20 @@ impl<'a, 's> Renderer<'a, 's> {
             }
             Plan::Window { .. } => self.window(plan),
         }
+    }
+
+    /// The rows of `left`, as often as the counts of both sides say.
+    fn counted(&mut self, name: &str, left: &Plan, right: &Plan, visible: matched::Visible) -> Oks<'s> {
+        let schema = nullable(&left.schema());
+        let columns: Vec<usize> = (0..schema.fields().len()).collect();
+        let codec = Codec::new(&schema).expect(CHECKED);
+        let sides = [left, right].into_iter().enumerate().map(|(side, input)| {
+            let router = Router::new(codec.clone(), columns.clone(), vec![], side as u8, self.scope.peers());
+            stateful::route(self.plan(input), router)
+        });
+        let sides: Vec<_> = sides.collect();
+        let input = self.scope.concatenate(sides);
+        self.stateful(name, input, Box::new(Matched::new(schema, visible).expect(CHECKED)), None)
     }
 
     fn get(&mut self, name: &Arc<str>) -> Oks<'s> {
@@ -263,7 +294,15 @@ pub(crate) fn check(plan: &Plan) -> Result<(), String> {
                 index.codecs()?;
             }
         }
-        Plan::Matched { left, .. } => _ = Codec::new(&left.schema())?,
+        Plan::Matched { left, .. } | Plan::Bag { left, .. } => _ = Codec::new(&left.schema())?,
+        Plan::Outer { left, on, right, .. } => {
+            outer_state(plan)?;
+            Codec::for_columns(&left.schema(), &on.iter().map(|(l, _)| *l).collect::<Vec<_>>())?;
+            Codec::for_columns(&right.schema(), &on.iter().map(|(_, r)| *r).collect::<Vec<_>>())?;
+        }
+        Plan::Cross { left, right, schema, .. } => {
+            Cross::new(&left.schema(), &right.schema(), schema.clone(), 0)?;
+        }
         Plan::TopK { input, partition, order, schema, .. } => {
             Codec::for_columns(&input.schema(), partition)?;
             let window = Window { offset: 0, limit: 0, number: false };
@@ -272,6 +311,20 @@ pub(crate) fn check(plan: &Plan) -> Result<(), String> {
         Plan::Window { .. } => _ = window::state(plan)?,
     }
     plan.inputs().into_iter().try_for_each(check)
+}
+
+/// The state of an outer join.
+fn outer_state(plan: &Plan) -> Result<Outer, String> {
+    let Plan::Outer { left, right, on, null_equal, filter, kind, schema } = plan else {
+        unreachable!("only outer joins are asked")
+    };
+    let (l, r) = (left.schema(), right.schema());
+    let both = Arc::new(Schema::new(l.fields().iter().chain(r.fields()).cloned().collect::<Vec<_>>()));
+    let strict = match null_equal {
+        true => [vec![], vec![]],
+        false => [on.iter().map(|(l, _)| *l).collect(), on.iter().map(|(_, r)| *r).collect()],
+    };
+    Outer::new([&l, &r], nullable(&both), nullable(schema), filter.clone(), *kind, strict)
 }
 
 /// The input columns that make a group.

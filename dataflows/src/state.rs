@@ -4,6 +4,7 @@
 //! groups, or a B-tree of ordered rows, says what was before, and what is after is the difference. Counting by key costs a third of
 //! what it costs in an arrangement, and a change touches only what it changes (`benches/src/bin/state.rs` compares them).
 pub(crate) mod accumulate;
+pub(crate) mod cross;
 pub(crate) mod exact;
 pub(crate) mod group;
 pub(crate) mod interner;
@@ -12,6 +13,7 @@ pub(crate) mod logic;
 pub(crate) mod matched;
 pub(crate) mod moments;
 pub(crate) mod ordered;
+pub(crate) mod outer;
 pub(crate) mod topk;
 pub(crate) mod window;
 

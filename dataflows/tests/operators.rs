@@ -95,6 +95,26 @@ fn join(left: Plan, right: Plan, filter: Option<Expr>, null_equal: bool) -> Plan
     Plan::Join { left: Box::new(left), right: Box::new(right), on: vec![(0, 0)], null_equal, filter, schema }
 }
 
+fn outer(kind: Outer, filter: Option<Expr>, null_equal: bool) -> Plan {
+    let (left, right) = (shape("a"), shape("b"));
+    let (l, r) = (left.schema(), right.schema());
+    let mut fields: Vec<_> = l.fields().iter().cloned().collect();
+    match kind {
+        Outer::Left | Outer::Right | Outer::Full => fields.extend(r.fields().iter().cloned()),
+        Outer::Semi | Outer::Anti => {}
+        Outer::Mark => fields.push(Arc::new(Field::new("mark", DataType::Boolean, false))),
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let (left, right) = (Box::new(left), Box::new(right));
+    Plan::Outer { left, right, on: vec![(0, 0)], null_equal, filter, kind, schema }
+}
+
+fn cross(left: Plan, right: Plan, pairs_max: u64) -> Plan {
+    let fields = left.schema().fields().iter().chain(right.schema().fields()).cloned().collect::<Vec<_>>();
+    let schema = Arc::new(Schema::new(fields));
+    Plan::Cross { left: Box::new(left), right: Box::new(right), pairs_max, schema }
+}
+
 fn aggregate(input: Plan, group: Vec<usize>, list: Vec<Wanted>) -> Plan {
     let input_schema = input.schema();
     let mut fields: Vec<Field> = group.iter().map(|i| input_schema.field(*i).clone()).collect();
@@ -208,6 +228,29 @@ fn plans() -> Vec<(&'static str, Plan)> {
             "aggregate of a join",
             aggregate(join(a(), b(), None, false), vec![1, 5], vec![(Count, None, false, None, Int64)]),
         ),
+        ("copies left over", Plan::Bag { left: Box::new(a()), right: Box::new(b()), kept: Kept::Difference }),
+        (
+            "copies on both sides",
+            Plan::Bag { left: Box::new(a()), right: Box::new(b()), kept: Kept::Intersection },
+        ),
+        ("outer left", outer(Outer::Left, None, false)),
+        ("outer right", outer(Outer::Right, None, true)),
+        ("outer full", outer(Outer::Full, Some(binary(column("v", 1), Operator::Lt, column("v", 4))), false)),
+        (
+            "outer left where",
+            outer(Outer::Left, Some(binary(column("v", 1), Operator::Lt, column("v", 4))), false),
+        ),
+        ("outer semi", outer(Outer::Semi, Some(binary(column("v", 1), Operator::Lt, column("v", 4))), false)),
+        ("outer anti", outer(Outer::Anti, Some(binary(column("v", 1), Operator::Lt, column("v", 4))), false)),
+        ("outer mark", outer(Outer::Mark, None, false)),
+        ("every pair", cross(a(), b(), 1_000_000)),
+        ("pairs in order", {
+            let Plan::Join { left, right, null_equal, schema, .. } = join(a(), b(), None, false) else {
+                unreachable!("a join is made")
+            };
+            let filter = Some(binary(column("v", 1), Operator::Lt, column("v", 4)));
+            Plan::Join { left, right, on: vec![], null_equal, filter, schema }
+        }),
         ("top k", top(a(), vec![], 1, 7, false)),
         ("top k by partition, numbered", top(a(), vec![0], 0, 2, true)),
         (

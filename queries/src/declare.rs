@@ -1,6 +1,7 @@
 //! SQL text to statements: what stands where, before any name is looked up.
 pub(crate) mod create;
 pub mod error;
+mod spelling;
 mod table;
 pub(crate) mod text;
 

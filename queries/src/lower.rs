@@ -3,14 +3,18 @@
 //! The order of a view's rows is kept as [`Compiled::order`] for those who print them; a set of rows has none, so an ORDER BY without
 //! LIMIT means nothing else.
 mod aggregate;
+mod asof;
 mod fetch;
 mod join;
 mod map;
 pub(crate) mod names;
 pub(crate) mod planner;
 mod refuse;
+mod sets;
+mod subquery;
 mod ties;
 mod top;
+mod using;
 mod window;
 mod windowed;
 

@@ -153,6 +153,9 @@ impl<'s> Renderer<'_, 's> {
             Plan::Distinct(_)
             | Plan::Join { .. }
             | Plan::Matched { .. }
+            | Plan::Bag { .. }
+            | Plan::Cross { .. }
+            | Plan::Outer { .. }
             | Plan::Aggregate { .. }
             | Plan::TopK { .. }
             | Plan::Window { .. } => {}

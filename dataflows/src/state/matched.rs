@@ -1,12 +1,18 @@
-//! The rows of one input that stand in another: what semi joins with a residual predicate, and outer joins over them, need.
+//! The rows of one input, as often as its count and that of the same row in another say: semi joins with a residual predicate,
+//! EXCEPT ALL, INTERSECT ALL.
 use super::interner::Interner;
 use super::{Keyed, Produced, State, batch_of};
 use crate::codec::Codec;
+use crate::plan::Kept;
 use crate::{Delta, Diff, Time};
 use arrow::datatypes::SchemaRef;
 
-/// Counts of each row in `left` (side 0) and in `joined` (side 1).
+/// How often a row leaves that is so often in `left` and in the other input.
+pub(crate) type Visible = fn([Diff; 2]) -> Diff;
+
+/// Counts of each row in `left` (side 0) and in the other input (side 1).
 pub(crate) struct Matched {
+    visible: Visible,
     rows: Interner,
     counts: Vec<[Diff; 2]>,
     codec: Codec,
@@ -14,14 +20,23 @@ pub(crate) struct Matched {
 }
 
 impl Matched {
-    pub(crate) fn new(schema: SchemaRef) -> Result<Matched, String> {
-        Ok(Matched { rows: Interner::default(), counts: Vec::new(), codec: Codec::new(&schema)?, schema })
+    pub(crate) fn new(schema: SchemaRef, visible: Visible) -> Result<Matched, String> {
+        let codec = Codec::new(&schema)?;
+        Ok(Matched { visible, rows: Interner::default(), counts: Vec::new(), codec, schema })
     }
 }
 
-/// How often a row leaves.
-fn visible([left, joined]: [Diff; 2]) -> Diff {
+/// All of a row's copies if the other input has one.
+pub(crate) fn matched([left, joined]: [Diff; 2]) -> Diff {
     if joined > 0 { left } else { 0 }
+}
+
+/// The rule of a [`crate::Plan::Bag`].
+pub(crate) fn bag(kept: Kept) -> Visible {
+    match kept {
+        Kept::Difference => |[left, right]| (left - right.max(0)).max(0),
+        Kept::Intersection => |[left, right]| left.min(right).max(0),
+    }
 }
 
 impl State for Matched {
@@ -35,14 +50,14 @@ impl State for Matched {
                     self.counts.resize(id as usize + 1, [0, 0]);
                 }
                 if seen.insert(id) {
-                    touched.push((id, visible(self.counts[id as usize])));
+                    touched.push((id, (self.visible)(self.counts[id as usize])));
                 }
                 self.counts[id as usize][usize::from(keyed.side)] += diff;
             }
         }
         let changes: Vec<(u32, Diff)> = touched
             .iter()
-            .map(|(id, before)| (*id, visible(self.counts[*id as usize]) - before))
+            .map(|(id, before)| (*id, (self.visible)(self.counts[*id as usize]) - before))
             .filter(|(_, diff)| *diff != 0)
             .collect();
         if !changes.is_empty() {

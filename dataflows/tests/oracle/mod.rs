@@ -113,6 +113,59 @@ impl Oracle {
                 let there: BTreeSet<String> = self.rows(joined).iter().map(|r| format!("{r:?}")).collect();
                 self.rows(left).into_iter().filter(|r| there.contains(&format!("{r:?}"))).collect()
             }
+            Plan::Bag { left, right, kept } => {
+                let mut other: BTreeMap<String, i64> = BTreeMap::new();
+                self.rows(right).iter().for_each(|r| *other.entry(format!("{r:?}")).or_insert(0) += 1);
+                let mut take = |row: &Cells| {
+                    let left = other.entry(format!("{row:?}")).or_insert(0);
+                    *left -= 1;
+                    (*left >= 0) == (*kept == Kept::Intersection)
+                };
+                self.rows(left).into_iter().filter(|row| take(row)).collect()
+            }
+            Plan::Outer { left, right, on, null_equal, filter, kind, .. } => {
+                let (l, r) = (self.rows(left), self.rows(right));
+                let (left, right) = (left.schema(), right.schema());
+                let both: Vec<_> = left.fields().iter().chain(right.fields()).cloned().collect();
+                let both: SchemaRef = std::sync::Arc::new(Schema::new(both));
+                let holds = |a: &Cells, b: &Cells| {
+                    on.iter().all(|(i, j)| a[*i] == b[*j] && (*null_equal || !a[*i].is_null()))
+                        && filter.as_ref().is_none_or(|f| {
+                            self.eval_in(f, &both, &[a.clone(), b.clone()].concat())
+                                == ScalarValue::Boolean(Some(true))
+                        })
+                };
+                let nulls = |schema: &SchemaRef| -> Cells {
+                    schema.fields().iter().map(|f| ScalarValue::try_from(f.data_type()).unwrap()).collect()
+                };
+                let mut out = vec![];
+                for a in &l {
+                    let partners: Vec<&Cells> = r.iter().filter(|b| holds(a, b)).collect();
+                    if kind.gives_pairs() {
+                        out.extend(partners.iter().map(|b| [a.clone(), (*b).clone()].concat()));
+                    }
+                    match kind {
+                        Outer::Left | Outer::Full if partners.is_empty() => {
+                            out.push([a.clone(), nulls(&right)].concat());
+                        }
+                        Outer::Semi if !partners.is_empty() => out.push(a.clone()),
+                        Outer::Anti if partners.is_empty() => out.push(a.clone()),
+                        Outer::Mark => {
+                            let mark = ScalarValue::Boolean(Some(!partners.is_empty()));
+                            out.push([a.clone(), vec![mark]].concat());
+                        }
+                        _ => {}
+                    }
+                }
+                for b in r.iter().filter(|b| kind.keeps(1) && !l.iter().any(|a| holds(a, b))) {
+                    out.push([nulls(&left), b.clone()].concat());
+                }
+                out
+            }
+            Plan::Cross { left, right, .. } => {
+                let (l, r) = (self.rows(left), self.rows(right));
+                l.iter().flat_map(|a| r.iter().map(|b| [a.clone(), b.clone()].concat())).collect()
+            }
             Plan::Aggregate { input, group, aggregates, .. } => {
                 let mut groups: BTreeMap<String, (Cells, Vec<Cells>)> = BTreeMap::new();
                 if group.is_empty() {

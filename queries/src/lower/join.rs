@@ -9,7 +9,7 @@ use crate::DeclareError;
 use crate::declare::error::from_datafusion;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflows::Plan;
-use dataflows::plan::{Aggregate, Expr, Function};
+use dataflows::plan::{Aggregate, Expr, Function, Outer};
 use datafusion::common::{JoinType, NullEquality, ScalarValue};
 use datafusion::logical_expr::{Expr as Logical, Join, Operator};
 use datafusion::physical_expr::expressions::{BinaryExpr, IsNotNullExpr, IsNullExpr};
@@ -56,6 +56,9 @@ struct Pair {
 
 impl Lowering<'_> {
     pub(super) fn join(&self, node: &Join) -> Result<Lowered, DeclareError> {
+        if let Some(counted) = self.counted(node)? {
+            return Ok(counted);
+        }
         let left = self.lower(&node.left)?;
         let right = self.lower(&node.right)?;
         let schema = Arc::new(node.schema.as_arrow().clone());
@@ -63,7 +66,7 @@ impl Lowering<'_> {
         if node.null_aware {
             return not_in(&pair, node);
         }
-        if pair.left.on.is_empty() && !pair.left.is_single() && !pair.right.is_single() {
+        if pair.is_unconditional() {
             return existence(pair, node.join_type, schema);
         }
         pair.join(node.join_type, schema)
@@ -123,7 +126,34 @@ fn concat(left: &SchemaRef, right: &SchemaRef) -> SchemaRef {
     Arc::new(Schema::new(left.fields().iter().chain(right.fields()).cloned().collect::<Vec<_>>()))
 }
 
+/// How many pairs a join without any condition may hold.
+const PAIRS_MAX: u64 = 1_000_000;
+
+/// How large two inputs may be that a plan holds several times, so that they share arrangements; larger ones stand in it once.
+const REPEATED_MAX: usize = 24;
+
+fn size(plan: &Plan) -> usize {
+    1 + plan.inputs().into_iter().map(size).sum::<usize>()
+}
+
+/// Whether the query itself bounds how many rows there are.
+fn is_bounded(plan: &Plan) -> bool {
+    match plan {
+        Plan::Values { .. } => true,
+        Plan::Aggregate { group, .. } => group.is_empty(),
+        Plan::TopK { partition, .. } => partition.is_empty(),
+        Plan::Map { input, .. } | Plan::Distinct(input) => is_bounded(input),
+        Plan::Union { inputs, .. } => inputs.iter().all(is_bounded),
+        _ => false,
+    }
+}
+
 impl Pair {
+    /// Whether every row of many meets every row of many.
+    fn is_unconditional(&self) -> bool {
+        self.left.on.is_empty() && self.filter.is_none() && !self.left.is_single() && !self.right.is_single()
+    }
+
     fn side(&self, side: Side) -> (&Input, &Input) {
         match side {
             Side::Left => (&self.left, &self.right),
@@ -136,6 +166,10 @@ impl Pair {
         let (left, right) = (&self.left, &self.right);
         let schema = concat(&left.keyed.schema(), &right.keyed.schema());
         let keyed_width = left.keyed.schema().fields().len();
+        if self.is_unconditional() && !is_bounded(&left.plan) && !is_bounded(&right.plan) {
+            let (left, right) = (Box::new(left.plan.clone()), Box::new(right.plan.clone()));
+            return Plan::Cross { left, right, pairs_max: PAIRS_MAX, schema };
+        }
         let joined = Plan::Join {
             left: Box::new(left.keyed.clone()),
             right: Box::new(right.keyed.clone()),
@@ -212,7 +246,50 @@ impl Pair {
         Ok(map(rows, None, Some(project), schema.clone()))
     }
 
+    /// The join as one operator, if it can be.
+    fn as_outer(&self, join_type: JoinType) -> Option<Plan> {
+        let kind = match join_type {
+            JoinType::Left => Outer::Left,
+            JoinType::Right => Outer::Right,
+            JoinType::Full => Outer::Full,
+            JoinType::LeftSemi => Outer::Semi,
+            JoinType::LeftAnti => Outer::Anti,
+            JoinType::LeftMark => Outer::Mark,
+            JoinType::Inner | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => return None,
+        };
+        let (left, right) = (&self.left.keyed, &self.right.keyed);
+        let (l, width) = (left.schema(), left.schema().fields().len());
+        let own: Vec<usize> = (0..self.left.width).collect();
+        let (schema, visible) = match kind {
+            Outer::Left | Outer::Right | Outer::Full => {
+                (concat(&l, &right.schema()), [own, (width..width + self.right.width).collect()].concat())
+            }
+            Outer::Semi | Outer::Anti => (l, own),
+            Outer::Mark => {
+                let mark = Arc::new(Schema::new(vec![Field::new("mark", DataType::Boolean, false)]));
+                (concat(&l, &mark), [own, vec![width]].concat())
+            }
+        };
+        let on = self.left.on.iter().copied().zip(self.right.on.iter().copied()).collect();
+        let outer = Plan::Outer {
+            left: Box::new(left.clone()),
+            right: Box::new(right.clone()),
+            on,
+            null_equal: self.null_equal,
+            filter: self.filter.clone(),
+            kind,
+            schema,
+        };
+        Some(pick(outer, &visible))
+    }
+
     fn join(self, join_type: JoinType, schema: SchemaRef) -> Result<Lowered, DeclareError> {
+        if size(&self.left.plan) + size(&self.right.plan) > REPEATED_MAX
+            && !self.is_unconditional()
+            && let Some(plan) = self.as_outer(join_type)
+        {
+            return Ok(Lowered { plan: super::renamed(plan, schema), key: self.key(join_type) });
+        }
         let outer = |parts: Vec<Plan>| Plan::Union { inputs: parts, schema: schema.clone() };
         let plan = match join_type {
             JoinType::Inner => self.inner(),
@@ -271,11 +348,10 @@ fn existence(pair: Pair, join_type: JoinType, schema: SchemaRef) -> Result<Lower
     let asked = match join_type {
         JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => Side::Left,
         JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => Side::Right,
-        JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => return Err(cross_join()),
+        JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
+            return pair.join(join_type, schema);
+        }
     };
-    if pair.filter.is_some() {
-        return Err(cross_join());
-    }
     let any = |input: Input| {
         let counted = counts(pick(input.plan, &[]), None);
         let some = compare(&counted, 0, Operator::Gt, constant(ScalarValue::Int64(Some(0))));
@@ -288,12 +364,6 @@ fn existence(pair: Pair, join_type: JoinType, schema: SchemaRef) -> Result<Lower
         Side::Right => Pair { left: any(pair.left), ..pair },
     };
     pair.join(join_type, schema)
-}
-
-fn cross_join() -> DeclareError {
-    DeclareError::Unsupported(
-        "CROSS JOIN, or a join without an equality between the two sides, is maintained only where one side has at most one row: add an equality such as a.id = b.id, or aggregate one side to one row".into(),
-    )
 }
 
 /// One row: how many rows there are, and how many of them are not NULL in a column.

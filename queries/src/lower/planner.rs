@@ -18,6 +18,8 @@ use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::{ColumnDef, Query, Statement};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -172,8 +174,10 @@ pub(crate) fn plan(mut query: Query, relations: &Relations) -> Result<LogicalPla
             "WITH RECURSIVE is not maintained yet: write the levels out as a UNION of joins".into(),
         ));
     }
-    casts::distinguish(&mut query);
     let names = Names { relations };
+    super::asof::rewrite(&mut query)?;
+    super::using::rewrite(&mut query, &|text| column_names(text, &names))?;
+    casts::distinguish(&mut query);
     super::names::name(&mut query);
     SqlToRel::new(&names)
         .sql_statement_to_plan(Statement::Query(Box::new(query)))
@@ -181,8 +185,16 @@ pub(crate) fn plan(mut query: Query, relations: &Relations) -> Result<LogicalPla
         .map_err(from_datafusion)
 }
 
+/// The names of the columns of a query, if it can be planned.
+fn column_names(text: &str, names: &Names<'_>) -> Option<Vec<String>> {
+    let query = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_query().ok()?;
+    let plan = SqlToRel::new(names).sql_statement_to_plan(Statement::Query(query)).ok()?;
+    Some(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
+}
+
 /// Types made equal where they must be, and columns that nobody reads taken out.
 pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
+    let plan = super::subquery::flatten(super::sets::counted(plan)?)?;
     let typed = Analyzer::new()
         .execute_and_check(plan, STATE.config_options(), |_, _| {})
         .and_then(sets::expand)

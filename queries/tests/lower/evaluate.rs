@@ -2,7 +2,7 @@
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_empty_array};
 use arrow::datatypes::{DataType, SchemaRef};
 use dataflows::Plan;
-use dataflows::plan::{Aggregate, Expr, Function, Order};
+use dataflows::plan::{Aggregate, Expr, Function, Kept, Order, Outer};
 use datafusion::common::ScalarValue;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -42,6 +42,23 @@ pub fn evaluate(plan: &Plan, tables: &BTreeMap<String, Vec<RecordBatch>>) -> Bag
             let partners = of(joined);
             of(left).into_iter().filter(|(row, _)| partners.contains_key(row)).collect()
         }
+        Plan::Bag { left, right, kept } => {
+            let other = of(right);
+            let keep = |row: &Row, n: i64| match (kept, other.get(row).copied().unwrap_or(0)) {
+                (Kept::Difference, m) => (n - m).max(0),
+                (Kept::Intersection, m) => n.min(m),
+            };
+            of(left).into_iter().map(|(row, n)| (row.clone(), keep(&row, n))).collect()
+        }
+        Plan::Outer { left, right, on, null_equal, filter, kind, .. } => {
+            let (l, r) = (left.schema(), right.schema());
+            let both = l.fields().iter().chain(r.fields()).cloned().collect::<Vec<_>>();
+            let both = std::sync::Arc::new(arrow::datatypes::Schema::new(both));
+            outer(of(left), of(right), (l.fields().len(), r.fields()), *kind, |a, b| {
+                mapped(joined(a, b, on, *null_equal), &both, filter, &None)
+            })
+        }
+        Plan::Cross { left, right, .. } => joined(&of(left), &of(right), &[], false),
         Plan::Aggregate { input, group, aggregates, .. } => aggregated(of(input), group, aggregates),
         Plan::TopK { input, partition, order, offset, limit, number, .. } => {
             top(of(input), partition, order, *offset, *limit, *number)
@@ -98,7 +115,6 @@ fn mapped(rows: Bag, schema: &SchemaRef, filter: &Option<Expr>, project: &Option
 }
 
 fn joined(left: &Bag, right: &Bag, on: &[(usize, usize)], null_equal: bool) -> Bag {
-    assert!(!on.is_empty() || left.len() <= 1 || right.len() <= 1, "a cross join of two large sides");
     let mut found = Bag::new();
     for (l, n) in left {
         for (r, m) in right {
@@ -107,6 +123,42 @@ fn joined(left: &Bag, right: &Bag, on: &[(usize, usize)], null_equal: bool) -> B
                 *found.entry(l.iter().chain(r).cloned().collect()).or_default() += n * m;
             }
         }
+    }
+    found
+}
+
+fn outer(
+    left: Bag,
+    right: Bag,
+    (width, others): (usize, &arrow::datatypes::Fields),
+    kind: Outer,
+    join: impl Fn(&Bag, &Bag) -> Bag,
+) -> Bag {
+    let pairs = join(&left, &right);
+    let (lefts, rights): (HashSet<Row>, HashSet<Row>) =
+        pairs.keys().map(|row| (row[..width].to_vec(), row[width..].to_vec())).unzip();
+    let nulls = |n: usize| vec![ScalarValue::Null; n];
+    let typed: Row = others.iter().map(|f| ScalarValue::try_from(f.data_type()).unwrap()).collect();
+    let mut found = Bag::new();
+    if kind.gives_pairs() {
+        found.extend(pairs);
+    }
+    for (row, n) in left.iter().filter(|_| kind.keeps(0)) {
+        let has = lefts.contains(row);
+        let more = match kind {
+            Outer::Semi if has => vec![],
+            Outer::Anti if !has => vec![],
+            Outer::Mark => vec![ScalarValue::Boolean(Some(has))],
+            Outer::Left | Outer::Full if !has => typed.clone(),
+            _ => continue,
+        };
+        *found.entry([row.clone(), more].concat()).or_default() += n;
+    }
+    for (row, n) in right.iter().filter(|(row, _)| kind.keeps(1) && !rights.contains(*row)) {
+        let padding = left.keys().next().map_or(nulls(width), |row| {
+            row.iter().map(|cell| ScalarValue::try_from(&cell.data_type()).unwrap()).collect()
+        });
+        *found.entry([padding, row.clone()].concat()).or_default() += n;
     }
     found
 }

@@ -1,0 +1,94 @@
+//! The subqueries that DataFusion writes as joins by itself, rightly and with less state.
+use super::{Result, free, holds_subquery};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, Operator};
+
+/// `EXISTS (..)`, `x IN (..)` and their negations that are semi joins; or an expression whose scalar subqueries are simple.
+pub(super) fn conjunct(part: &Expr) -> Result<bool> {
+    match part {
+        Expr::Exists(exists) => filtered(&exists.subquery.subquery),
+        Expr::Not(inner) => match inner.as_ref() {
+            Expr::Exists(exists) => filtered(&exists.subquery.subquery),
+            _ => Ok(false),
+        },
+        Expr::InSubquery(list) if !holds_subquery(&list.expr) => match list.negated {
+            true => Ok(free::columns(&list.subquery.subquery)?.is_empty()),
+            false => filtered(&list.subquery.subquery),
+        },
+        part => scalars(part),
+    }
+}
+
+/// Whether all subqueries of an expression are scalar ones that give one row for each row of the outer query.
+pub(super) fn scalars(expr: &Expr) -> Result<bool> {
+    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+    let mut simple = true;
+    expr.apply(|part| {
+        simple &= match part {
+            Expr::ScalarSubquery(subquery) => scalar(&subquery.subquery)?,
+            part => free::subquery(part).is_none(),
+        };
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(simple)
+}
+
+/// Rows of something that reads no outer column, kept by conditions that may.
+fn filtered(plan: &LogicalPlan) -> Result<bool> {
+    if free::columns(plan)?.is_empty() {
+        return Ok(true);
+    }
+    match plan {
+        LogicalPlan::Projection(projection) if projection.expr.iter().all(is_local) => {
+            filtered(&projection.input)
+        }
+        LogicalPlan::SubqueryAlias(alias) => filtered(&alias.input),
+        LogicalPlan::Distinct(Distinct::All(input)) => filtered(input),
+        LogicalPlan::Filter(filter) => {
+            Ok(!holds_subquery(&filter.predicate) && free::columns(&filter.input)?.is_empty())
+        }
+        _ => Ok(false),
+    }
+}
+
+/// One aggregate over all rows, or over those with an equal column.
+fn scalar(plan: &LogicalPlan) -> Result<bool> {
+    match plan {
+        LogicalPlan::Projection(projection) if projection.expr.iter().all(is_local) => {
+            scalar(&projection.input)
+        }
+        LogicalPlan::SubqueryAlias(alias) => scalar(&alias.input),
+        LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => {
+            Ok(aggregate.aggr_expr.iter().all(is_local) && equated(&aggregate.input)?)
+        }
+        _ => Ok(false),
+    }
+}
+
+fn equated(plan: &LogicalPlan) -> Result<bool> {
+    if free::columns(plan)?.is_empty() {
+        return Ok(true);
+    }
+    match plan {
+        LogicalPlan::Projection(projection) if projection.expr.iter().all(is_local) => {
+            equated(&projection.input)
+        }
+        LogicalPlan::SubqueryAlias(alias) => equated(&alias.input),
+        LogicalPlan::Filter(filter) => {
+            let fits = split_conjunction(&filter.predicate).into_iter().all(|part| match part {
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+                    let column =
+                        |expr: &Expr| matches!(expr, Expr::Column(_) | Expr::OuterReferenceColumn(..));
+                    is_local(part) || (column(left) && column(right))
+                }
+                part => is_local(part),
+            });
+            Ok(fits && free::columns(&filter.input)?.is_empty())
+        }
+        _ => Ok(false),
+    }
+}
+
+fn is_local(expr: &Expr) -> bool {
+    !holds_subquery(expr) && !expr.contains_outer()
+}
