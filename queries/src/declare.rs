@@ -1,5 +1,6 @@
 //! SQL text to statements: what stands where, before any name is looked up.
 pub mod error;
+pub(crate) mod mutual;
 mod table;
 mod text;
 
@@ -44,7 +45,8 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>, DeclareError> {
 
 fn statement(parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareError> {
     let (names, _) = resolve_table_references(&parsed, true).map_err(error::from_datafusion)?;
-    let names = names.iter().map(|name| name.table().to_string()).collect();
+    let names = names.iter().map(|name| name.table().to_string());
+    let names = names.filter(|name| !mutual::is_mark(name)).collect();
     match parsed {
         Parsed::CreateExternalTable(create) => {
             let mapping = table::mapping(create)?;
@@ -151,7 +153,7 @@ fn single_name(name: &ast::ObjectName) -> Result<String, DeclareError> {
     }
 }
 
-fn normalized(word: &ast::Ident) -> String {
+pub(crate) fn normalized(word: &ast::Ident) -> String {
     match word.quote_style {
         Some(_) => word.value.clone(),
         None => word.value.to_lowercase(),

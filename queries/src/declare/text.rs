@@ -21,7 +21,7 @@ pub(super) fn statements(sql: &str) -> Result<Vec<(Statement, Arc<str>)>, Declar
             Some((part, first.span.start, last.span.end))
         })
         .map(|(part, start, end)| {
-            let statement = one(part.to_vec(), end)?;
+            let statement = one(super::mutual::rewritten(part.to_vec())?, end)?;
             Ok((statement, sql[byte_of(sql, start)..byte_of(sql, end)].into()))
         })
         .collect()

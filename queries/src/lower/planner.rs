@@ -1,9 +1,13 @@
 //! SQL to DataFusion's logical plan and through its optimiser: which names there are, which settings, which rules.
+use super::recursive::{self, Held};
 use crate::DeclareError;
 use crate::declare::error::{from_datafusion, nearest};
+use crate::declare::mutual;
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result, TableReference};
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion::logical_expr::{
@@ -72,12 +76,18 @@ pub(crate) fn settings() -> SessionConfig {
 static STATE: LazyLock<SessionState> =
     LazyLock::new(|| SessionStateBuilder::new().with_config(settings()).with_default_features().build());
 
-struct Names<'a> {
-    relations: &'a Relations,
+/// The names that one query may use.
+pub(super) struct Names<'a> {
+    pub(super) relations: &'a Relations,
+    /// The relations of a WITH MUTUALLY RECURSIVE, which hide others.
+    pub(super) held: &'a BTreeMap<String, Arc<Held>>,
 }
 
 impl ContextProvider for Names<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        if let Some(held) = name.schema().is_none().then(|| self.held.get(name.table())).flatten() {
+            return Ok(held.clone());
+        }
         let found = name.schema().is_none().then(|| self.relations.get(name.table())).flatten();
         if let Some(relation) = found {
             return Ok(relation.clone());
@@ -88,6 +98,10 @@ impl ContextProvider for Names<'_> {
             None => format!("there are {}", self.relations.keys().cloned().collect::<Vec<_>>().join(", ")),
         };
         Err(DataFusionError::Plan(format!("no table or view {:?}: {hint}", name.to_string())))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
@@ -137,12 +151,11 @@ impl ContextProvider for Names<'_> {
 
 /// A query as it was written, with every name resolved and views in their places.
 pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
-    if query.with.as_ref().is_some_and(|with| with.recursive) {
-        return Err(DeclareError::Unsupported(
-            "WITH RECURSIVE is not maintained yet: write the levels out as a UNION of joins".into(),
-        ));
-    }
-    let names = Names { relations };
+    let query = match mutual::taken(query) {
+        (query, Some(mutual)) => return recursive::planned(query, mutual, relations),
+        (query, None) => query,
+    };
+    let names = Names { relations, held: &BTreeMap::new() };
     SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(Box::new(query))).map_err(from_datafusion)
 }
 
