@@ -47,9 +47,9 @@ fn queries_that_cannot_be_maintained_name_the_clause_and_what_to_write() {
         ("SELECT k, t, count(*) AS n FROM a GROUP BY ROLLUP (k, t)", "ROLLUP", "one GROUP BY for each"),
         ("SELECT DISTINCT ON (k) k, v FROM a ORDER BY k, v", "DISTINCT ON", "ROW_NUMBER()"),
         (
-            "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 9) SELECT n FROM r",
-            "WITH RECURSIVE",
-            "UNION of joins",
+            "WITH RECURSIVE r(k, v) AS (SELECT id, k FROM a UNION SELECT x.k, y.v FROM r AS x JOIN r AS y ON x.v = y.k) SELECT k FROM r",
+            "names it 2 times",
+            "WITH MUTUALLY RECURSIVE",
         ),
         ("SELECT unnest(ARRAY[1, 2]) AS n FROM a", "UNNEST", "'each'"),
         ("SELECT id FROM a WHERE k NOT IN (SELECT k FROM b WHERE b.w > a.v)", "NOT IN", "NOT EXISTS"),

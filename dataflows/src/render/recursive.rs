@@ -69,9 +69,9 @@ impl<'s> Renderer<'_, 's> {
             }
         }
         let one = self.one();
-        let (outer, peers) = (self.scope, self.scope.peers());
+        let outer = self.scope;
         let (leaving, operators) = outer.iterative::<u64, _, _>(|scope| {
-            let mut body = Body::new(scope, peers, entering, one);
+            let mut body = Body::new(scope, entering, one);
             let leaving = leave_all(&mut body, bindings, limit, outer);
             (leaving, body.operators)
         });

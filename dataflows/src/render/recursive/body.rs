@@ -24,7 +24,6 @@ use timely::progress::operate::FrontierInterest;
 /// What is there inside a loop.
 pub(super) struct Body<'i> {
     pub scope: Scope<'i, Round>,
-    pub peers: usize,
     /// Rows that entered.
     rows: BTreeMap<String, Rows<'i>>,
     /// Arrangements that entered.
@@ -65,17 +64,11 @@ pub(super) fn check(plan: &Plan) -> Result<(), String> {
 }
 
 impl<'i> Body<'i> {
-    pub(super) fn new<'s>(
-        scope: Scope<'i, Round>,
-        peers: usize,
-        entering: Entering<'s>,
-        one: Outer<'s>,
-    ) -> Body<'i> {
+    pub(super) fn new<'s>(scope: Scope<'i, Round>, entering: Entering<'s>, one: Outer<'s>) -> Body<'i> {
         let rows = entering.rows.into_iter().map(|(name, rows)| (name, rows.enter(scope)));
         let shared = entering.arranged.into_iter().map(|(name, arranged)| (name, arranged.enter(scope)));
         Body {
             scope,
-            peers,
             rows: rows.collect(),
             shared: shared.collect(),
             one: one.enter(scope),
