@@ -153,6 +153,16 @@ impl Codec {
         self.values(row).nth(column).unwrap_or(Value::Null)
     }
 
+    /// The bytes of each cell of a row: cells put one after the other are a row of their columns.
+    pub(crate) fn cut<'a>(&self, row: &'a [u8], cells: &mut Vec<&'a [u8]>) {
+        cells::cut(&self.kinds, &self.types, row, cells);
+    }
+
+    /// Whether the bytes of a cell of a column are those of NULL.
+    pub(crate) fn is_null(&self, column: usize, cell: &[u8]) -> bool {
+        cells::is_null(&self.kinds[column], cell)
+    }
+
     /// Whether cells of a column can be compared as bytes with cells of `other`'s.
     pub(crate) fn comparable(&self, column: usize, other: &Codec, other_column: usize) -> bool {
         self.types[column] == other.types[other_column] && cells::comparable(&self.kinds[column])

@@ -1,5 +1,10 @@
 //! `Plan`: what a dataflow can maintain. `queries` lowers SQL to it; `render` has one `match` over it.
+mod recursive;
+mod spelled;
 pub mod window;
+
+pub use recursive::{Binding, Limit, Rounds};
+pub use spelled::spelled_out;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
@@ -135,6 +140,22 @@ pub enum Plan {
         number: bool,
         /// The columns that leave.
         schema: SchemaRef,
+    },
+    /// What a binding of the recursion around it holds, round by round. Only inside a `Recursive`.
+    Local {
+        /// The binding.
+        name: Arc<str>,
+        /// Its columns.
+        schema: SchemaRef,
+    },
+    /// Relations defined by themselves and by each other: the rows of one of them when no round changes anything any more.
+    Recursive {
+        /// The relations, in the order in which a round computes them.
+        bindings: Vec<Binding>,
+        /// Which of them leaves.
+        output: usize,
+        /// When to stop.
+        limit: Limit,
     },
     /// Window functions: the columns of `input`, then one a call.
     Window {
@@ -393,7 +414,9 @@ impl Plan {
             | Plan::Outer { schema, .. }
             | Plan::Aggregate { schema, .. }
             | Plan::TopK { schema, .. }
+            | Plan::Local { schema, .. }
             | Plan::Window { schema, .. } => schema.clone(),
+            Plan::Recursive { bindings, output, .. } => bindings[*output].schema.clone(),
             Plan::Values { rows } => rows.schema(),
             Plan::Negate(input)
             | Plan::Distinct(input)
@@ -405,7 +428,8 @@ impl Plan {
     /// The plans it reads, left to right.
     pub fn inputs(&self) -> Vec<&Plan> {
         match self {
-            Plan::Get { .. } | Plan::Values { .. } => vec![],
+            Plan::Get { .. } | Plan::Values { .. } | Plan::Local { .. } => vec![],
+            Plan::Recursive { bindings, .. } => bindings.iter().flat_map(Binding::inputs).collect(),
             Plan::Map { input, .. }
             | Plan::Negate(input)
             | Plan::Distinct(input)
@@ -458,6 +482,8 @@ impl Plan {
                 }
                 text
             }
+            Plan::Local { name, .. } => format!("Local {name}"),
+            Plan::Recursive { bindings, output, limit } => recursive::describe(bindings, *output, limit),
             Plan::Union { .. } => "Union".into(),
             Plan::Negate(_) => "Negate".into(),
             Plan::Distinct(_) => "Distinct".into(),

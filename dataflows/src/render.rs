@@ -8,6 +8,7 @@ mod fuse;
 mod import;
 mod join;
 mod map;
+mod recursive;
 mod stateful;
 mod window;
 
@@ -172,11 +173,11 @@ impl<'a, 's> Renderer<'a, 's> {
                 let input = self.scope.concatenate(sides);
                 self.stateful("Outer", input, Box::new(state), None)
             }
-            Plan::TopK { input, partition, order, offset, limit, number, schema } => {
-                let window = Window { offset: *offset, limit: *limit, number: *number };
+            Plan::Recursive { bindings, output, limit } => self.recursive(bindings, *output, *limit),
+            Plan::Local { .. } => unreachable!("a binding is read only inside its recursion"),
+            Plan::TopK { input, partition, .. } => {
                 let input_schema = input.schema();
-                let fields = order_fields(order, &input_schema);
-                let state = TopK::new(nullable(schema), fields, window).expect(CHECKED);
+                let state = top_state(plan).expect(CHECKED);
                 let codec = Codec::for_columns(&input_schema, partition).expect(CHECKED);
                 let columns = (0..input_schema.fields().len()).collect();
                 let router = Router::new(codec, partition.clone(), columns, 0, self.scope.peers());
@@ -303,12 +304,13 @@ pub(crate) fn check(plan: &Plan) -> Result<(), String> {
         Plan::Cross { left, right, schema, .. } => {
             Cross::new(&left.schema(), &right.schema(), schema.clone(), 0)?;
         }
-        Plan::TopK { input, partition, order, schema, .. } => {
+        Plan::TopK { input, partition, .. } => {
             Codec::for_columns(&input.schema(), partition)?;
-            let window = Window { offset: 0, limit: 0, number: false };
-            TopK::new(schema.clone(), order_fields(order, &input.schema()), window)?;
+            top_state(plan)?;
         }
         Plan::Window { .. } => _ = window::state(plan)?,
+        Plan::Recursive { bindings, .. } => recursive::check(bindings)?,
+        Plan::Local { .. } => {}
     }
     plan.inputs().into_iter().try_for_each(check)
 }
@@ -351,6 +353,15 @@ fn group_state(plan: &Plan, having: Option<Expr>) -> Result<(&Plan, Groups, Vec<
     let accumulators = accumulators.collect::<Result<Vec<_>, _>>()?;
     let groups = Groups::new(nullable(&schema), group_columns(plan).len(), accumulators, having)?;
     Ok((input, groups, columns))
+}
+
+/// The state of a top-k.
+fn top_state(plan: &Plan) -> Result<TopK, String> {
+    let Plan::TopK { input, order, offset, limit, number, schema, .. } = plan else {
+        unreachable!("only a top-k has one")
+    };
+    let window = Window { offset: *offset, limit: *limit, number: *number };
+    TopK::new(nullable(schema), order_fields(order, &input.schema()), window)
 }
 
 /// The ORDER BY columns with their options, then all others as tie-breakers.

@@ -177,7 +177,8 @@ impl<'w> Local<'w> {
         let Plan::Join { left, right, on, null_equal, .. } = plan else { return };
         for index in [Index::left(left, on, *null_equal), Index::right(right, on, *null_equal)] {
             let fingerprint = index.fingerprint();
-            if !self.shared.arrangements.contains_key(&fingerprint) {
+            // What changes with the rounds of a recursion is arranged inside its loop.
+            if !index.plan.is_open() && !self.shared.arrangements.contains_key(&fingerprint) {
                 let arrangement = self.arrange(&index);
                 for used in &arrangement.uses {
                     let used = self.shared.arrangements.get_mut(used).expect("what is read is there");

@@ -2,8 +2,11 @@
 //!
 //! It shares with the dataflow the parser, the types and the rule for ties; what comes after (optimiser, joins, aggregates, top-k)
 //! is DataFusion's own.
+mod recursive;
+
 use crate::declare::error::from_datafusion;
 use crate::lower::planner::settings;
+use crate::lower::recursive::held;
 use crate::{Catalogue, Compiled, DeclareError, Declared};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
@@ -80,7 +83,9 @@ fn fill(
 pub(crate) fn names(plan: &LogicalPlan) -> PlanResult<Vec<String>> {
     let mut found = vec![];
     plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
+        if let LogicalPlan::TableScan(scan) = node
+            && held(scan).is_none()
+        {
             found.push(scan.table_name.table().to_string());
         }
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
@@ -102,16 +107,22 @@ fn run(compiled: &Compiled, known: &Known) -> Result<Vec<RecordBatch>, DeclareEr
 
 fn collected(state: &SessionState, plan: &LogicalPlan) -> PlanResult<Vec<RecordBatch>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(DataFusionError::IoError)?;
-    runtime.block_on(async {
-        let physical = state.create_physical_plan(plan).await?;
-        collect(physical, state.task_ctx()).await
-    })
+    let run = |plan: &LogicalPlan| {
+        runtime.block_on(async {
+            let physical = state.create_physical_plan(plan).await?;
+            collect(physical, state.task_ctx()).await
+        })
+    };
+    run(&recursive::replaced(plan.clone(), &run)?)
 }
 
 /// The plan with tables of rows in the place of names.
 pub(crate) fn over_rows(plan: LogicalPlan, known: &Known) -> PlanResult<LogicalPlan> {
     let replaced = plan.transform_down_with_subqueries(|node| {
         let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
+        if held(&scan).is_some() {
+            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+        }
         let (schema, rows) = &known[scan.table_name.table()];
         let rows = rows.iter().map(|batch| as_view(batch, schema)).collect::<PlanResult<Vec<_>>>()?;
         scan.source = provider_as_source(Arc::new(MemTable::try_new(schema.clone(), vec![rows])?));

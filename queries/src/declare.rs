@@ -1,6 +1,7 @@
 //! SQL text to statements: what stands where, before any name is looked up.
 pub(crate) mod create;
 pub mod error;
+pub(crate) mod mutual;
 mod spelling;
 mod table;
 pub(crate) mod text;
@@ -65,7 +66,8 @@ pub fn originated(sql: &str, mut fresh: impl FnMut() -> String) -> Result<String
 
 fn statement(parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareError> {
     let (names, _) = resolve_table_references(&parsed, true).map_err(error::from_datafusion)?;
-    let names = names.iter().map(|name| name.table().to_string()).collect();
+    let names = names.iter().map(|name| name.table().to_string());
+    let names = names.filter(|name| !mutual::is_mark(name)).collect();
     match parsed {
         Parsed::CreateExternalTable(create) => {
             let mapping = table::mapping(create)?;
@@ -191,7 +193,7 @@ fn single_name(name: &ast::ObjectName) -> Result<String, DeclareError> {
     }
 }
 
-fn normalized(word: &ast::Ident) -> String {
+pub(crate) fn normalized(word: &ast::Ident) -> String {
     match word.quote_style {
         Some(_) => word.value.clone(),
         None => word.value.to_lowercase(),

@@ -9,6 +9,7 @@ mod join;
 mod map;
 pub(crate) mod names;
 pub(crate) mod planner;
+pub(crate) mod recursive;
 mod refuse;
 mod sets;
 mod subquery;
@@ -233,6 +234,10 @@ impl Lowering<'_> {
                 one_row(node.schema.as_arrow(), rows)
             }
             LogicalPlan::Values(node) => constants(node),
+            LogicalPlan::RecursiveQuery(query) => self.recursive(query),
+            LogicalPlan::Extension(node) if node.node.as_any().is::<recursive::Mutual>() => {
+                self.mutual(node.node.as_any().downcast_ref().expect("asked in the guard"))
+            }
             other => {
                 let text = other.display().to_string();
                 let clause = text.split([':', '(', ' ']).next().unwrap_or("this clause").to_string();
@@ -246,8 +251,10 @@ impl Lowering<'_> {
     fn scan(&self, scan: &TableScan) -> Result<Lowered, DeclareError> {
         let full = scan.source.schema();
         let name: Arc<str> = scan.table_name.table().into();
-        let key = (self.key_of)(&name);
-        let mut plan = Plan::Get { name, schema: full.clone() };
+        let (key, mut plan) = match recursive::held(scan) {
+            Some(_) => (None, Plan::Local { name, schema: full.clone() }),
+            None => ((self.key_of)(&name), Plan::Get { name, schema: full.clone() }),
+        };
         for filter in &scan.filters {
             let schema = DFSchema::try_from_qualified_schema(scan.table_name.clone(), &full)
                 .map_err(from_datafusion)?;

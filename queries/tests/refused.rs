@@ -37,9 +37,9 @@ fn queries_that_cannot_be_maintained_name_the_clause_and_what_to_write() {
         ("SELECT id FROM a WHERE CAST(at AS DATE) = current_date", "current_date()", "follows the clock"),
         ("SELECT id, random() AS r FROM a", "random()", "take the value from the event"),
         (
-            "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 9) SELECT n FROM r",
-            "WITH RECURSIVE",
-            "UNION of joins",
+            "WITH RECURSIVE r(k, v) AS (SELECT id, k FROM a UNION SELECT x.k, y.v FROM r AS x JOIN r AS y ON x.v = y.k) SELECT k FROM r",
+            "names it 2 times",
+            "WITH MUTUALLY RECURSIVE",
         ),
         ("SELECT unnest(ARRAY[1, 2]) AS n FROM a", "UNNEST", "'each'"),
     ];

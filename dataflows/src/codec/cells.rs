@@ -106,6 +106,33 @@ pub(super) fn raw<'a>(kinds: &[Kind], types: &[DataType], row: &'a [u8], column:
     None
 }
 
+/// The bytes of each cell of a row, in order.
+pub(super) fn cut<'a>(kinds: &[Kind], types: &[DataType], row: &'a [u8], cells: &mut Vec<&'a [u8]>) {
+    let mut at = 0;
+    for (kind, data_type) in kinds.iter().zip(types) {
+        let from = at;
+        match kind {
+            Kind::Null | Kind::Boolean => at += 1,
+            Kind::Integer => _ = narrow(row, &mut at),
+            Kind::Decimal => _ = wide(row, &mut at),
+            Kind::Float if *data_type == DataType::Float32 => _ = fixed::<4>(row, &mut at),
+            Kind::Float => _ = fixed::<8>(row, &mut at),
+            Kind::Interval => _ = fixed::<16>(row, &mut at),
+            Kind::Text | Kind::Bytes | Kind::Nested(_) => _ = bytes(row, &mut at),
+        }
+        cells.push(&row[from..at]);
+    }
+}
+
+/// Whether the bytes of one cell are those of NULL.
+pub(super) fn is_null(kind: &Kind, cell: &[u8]) -> bool {
+    match kind {
+        // NULL is the first of all in the form of `arrow::row`.
+        Kind::Nested(_) => bytes(cell, &mut 0).is_none_or(|inner| inner.first() == Some(&0)),
+        _ => cell[0] == 0,
+    }
+}
+
 /// Whether two cells of a kind compare as their raw forms do.
 pub(super) fn comparable(kind: &Kind) -> bool {
     match kind {

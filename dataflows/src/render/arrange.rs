@@ -36,7 +36,7 @@ pub(crate) struct Index {
     pub key: Vec<usize>,
     /// All other columns.
     pub values: Vec<usize>,
-    null_equal: bool,
+    pub(super) null_equal: bool,
 }
 
 /// An arrangement, its failures, and who uses it.
@@ -147,6 +147,7 @@ impl<'s> Renderer<'_, 's> {
             | Plan::Values { .. }
             | Plan::Map { .. }
             | Plan::Union { .. }
+            | Plan::Local { .. }
             | Plan::Negate(_) => {
                 return None;
             }
@@ -157,6 +158,7 @@ impl<'s> Renderer<'_, 's> {
             | Plan::Cross { .. }
             | Plan::Outer { .. }
             | Plan::Aggregate { .. }
+            | Plan::Recursive { .. }
             | Plan::TopK { .. }
             | Plan::Window { .. } => {}
         }

@@ -45,14 +45,17 @@ pub(super) fn map<'s>(
     (ok_stream, err_stream)
 }
 
-struct Work {
-    filter: Option<Expr>,
-    project: Option<Vec<Expr>>,
-    schema: SchemaRef,
+/// A filter and a projection.
+pub(super) struct Work {
+    pub filter: Option<Expr>,
+    pub project: Option<Vec<Expr>>,
+    /// The columns that leave.
+    pub schema: SchemaRef,
 }
 
 impl Work {
-    fn apply(&self, delta: Delta, give: &mut impl FnMut(Delta), fail: &mut impl FnMut(Failure)) {
+    /// Gives the rows that stay and the failures, each with its diff.
+    pub(super) fn apply(&self, delta: Delta, give: &mut impl FnMut(Delta), fail: &mut impl FnMut(Failure)) {
         let rows = delta.len();
         match self.evaluate(&delta) {
             Ok(delta) if delta.is_empty() => {}

@@ -7,6 +7,7 @@ use dataflows::codec::Codec;
 use dataflows::plan::*;
 use dataflows::{Mode, Table};
 use datafusion::common::ScalarValue;
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,8 @@ type Cells = Vec<ScalarValue>;
 #[derive(Default)]
 pub struct Oracle {
     tables: BTreeMap<String, (Table, BTreeMap<Cells2, Cells>)>,
+    /// What the relations of a recursion hold in a round.
+    locals: RefCell<BTreeMap<String, Vec<Cells>>>,
 }
 
 /// A key that sorts: the text of the cells.
@@ -73,6 +76,8 @@ impl Oracle {
                 let there = current.values().filter(|c| c[n + 2] == ScalarValue::Boolean(Some(false)));
                 there.map(|c| c[..n].to_vec()).collect()
             }
+            Plan::Local { name, .. } => self.locals.borrow()[name.as_ref()].clone(),
+            Plan::Recursive { bindings, output, limit } => self.recursive(bindings, *output, limit),
             Plan::Values { rows } => (0..rows.num_rows()).map(|i| cells(rows, i)).collect(),
             Plan::Map { input, filter, project, .. } => {
                 let keep = |row: &Cells| {
@@ -211,6 +216,51 @@ impl Oracle {
                     .collect()
             }
         }
+    }
+
+    /// Round by round, until nothing changes.
+    fn recursive(&self, bindings: &[Binding], output: usize, limit: &Limit) -> Vec<Cells> {
+        let text = |rows: &[Cells]| {
+            let mut text: Vec<String> = rows.iter().map(|row| format!("{row:?}")).collect();
+            text.sort();
+            text
+        };
+        let mut all: Vec<Vec<Cells>> = vec![vec![]; bindings.len()];
+        let hold = |name: &str, rows: Vec<Cells>| _ = self.locals.borrow_mut().insert(name.into(), rows);
+        bindings.iter().for_each(|binding| hold(&binding.name, vec![]));
+        for round in 0..limit.rounds {
+            let mut changed = false;
+            for (binding, all) in bindings.iter().zip(&mut all) {
+                let rows = match &binding.rounds {
+                    Rounds::Added { base } | Rounds::New { base } if round == 0 => self.rows(base),
+                    _ => self.rows(&binding.body),
+                };
+                match &binding.rounds {
+                    Rounds::Replaced => {
+                        changed |= text(&rows) != text(all);
+                        *all = rows.clone();
+                        hold(&binding.name, rows);
+                    }
+                    Rounds::Added { .. } => {
+                        changed |= !rows.is_empty();
+                        all.extend(rows.clone());
+                        hold(&binding.name, rows);
+                    }
+                    Rounds::New { .. } => {
+                        let mut seen: BTreeSet<String> = text(all).into_iter().collect();
+                        let rows: Vec<Cells> =
+                            rows.into_iter().filter(|row| seen.insert(format!("{row:?}"))).collect();
+                        changed |= !rows.is_empty();
+                        all.extend(rows.clone());
+                        hold(&binding.name, rows);
+                    }
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        all.swap_remove(output)
     }
 
     /// UNION ALL, from which negated inputs are taken away.

@@ -37,7 +37,7 @@ pub(crate) fn statements(sql: &str) -> Result<Vec<(Statement, Arc<str>)>, Declar
     let tokens = tokens(sql)?;
     parts(&tokens)
         .map(|(part, start, end)| {
-            let statement = one(part.to_vec(), end)?;
+            let statement = one(super::mutual::rewritten(part.to_vec())?, end)?;
             Ok((statement, sql[byte_of(sql, start)..byte_of(sql, end)].into()))
         })
         .collect()

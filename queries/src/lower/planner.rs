@@ -2,11 +2,15 @@
 mod casts;
 
 use super::aggregate::{functions, meaning, sets};
+use super::recursive::{self, Held};
 use crate::DeclareError;
 use crate::declare::error::{from_datafusion, nearest};
+use crate::declare::mutual;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result, TableReference};
+use datafusion::datasource::provider_as_source;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
@@ -94,12 +98,18 @@ pub(crate) fn state() -> &'static SessionState {
     &STATE
 }
 
-struct Names<'a> {
-    relations: &'a Relations,
+/// The names that one query may use.
+pub(super) struct Names<'a> {
+    pub(super) relations: &'a Relations,
+    /// The relations of a WITH MUTUALLY RECURSIVE, which hide others.
+    pub(super) held: &'a BTreeMap<String, Arc<Held>>,
 }
 
 impl ContextProvider for Names<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        if let Some(held) = name.schema().is_none().then(|| self.held.get(name.table())).flatten() {
+            return Ok(held.clone());
+        }
         let found = name.schema().is_none().then(|| self.relations.get(name.table())).flatten();
         if let Some(relation) = found {
             return Ok(relation.clone());
@@ -110,6 +120,10 @@ impl ContextProvider for Names<'_> {
             None => format!("there are {}", self.relations.keys().cloned().collect::<Vec<_>>().join(", ")),
         };
         Err(DataFusionError::Plan(format!("no table or view {:?}: {hint}", name.to_string())))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
@@ -160,26 +174,28 @@ impl ContextProvider for Names<'_> {
 /// The columns of a `CREATE TABLE`.
 pub(crate) fn columns(list: Vec<ColumnDef>) -> Result<Schema, DeclareError> {
     let relations = Relations::new();
-    let names = Names { relations: &relations };
+    let names = Names { relations: &relations, held: &BTreeMap::new() };
     SqlToRel::new_with_options(&names, ParserOptions::from(&settings().options().sql_parser))
         .build_schema(list)
         .map_err(from_datafusion)
 }
 
 /// A query as it was written, with every name resolved and views in their places.
-pub(crate) fn plan(mut query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
-    super::fetch::said_as_limit(&mut query)?;
-    if query.with.as_ref().is_some_and(|with| with.recursive) {
-        return Err(DeclareError::Unsupported(
-            "WITH RECURSIVE is not maintained yet: write the levels out as a UNION of joins".into(),
-        ));
+pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
+    match mutual::taken(query) {
+        (query, Some(mutual)) => recursive::planned(query, mutual, relations),
+        (query, None) => planned(query, &Names { relations, held: &BTreeMap::new() }),
     }
-    let names = Names { relations };
+}
+
+/// A query, with what DataFusion would understand otherwise than PostgreSQL said in other words.
+pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan, DeclareError> {
+    super::fetch::said_as_limit(&mut query)?;
     super::asof::rewrite(&mut query)?;
-    super::using::rewrite(&mut query, &|text| column_names(text, &names))?;
+    super::using::rewrite(&mut query, &|text| column_names(text, names))?;
     casts::distinguish(&mut query);
     super::names::name(&mut query);
-    SqlToRel::new(&names)
+    SqlToRel::new(names)
         .sql_statement_to_plan(Statement::Query(Box::new(query)))
         .and_then(meaning::as_in_postgres)
         .map_err(from_datafusion)

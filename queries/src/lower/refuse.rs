@@ -29,9 +29,7 @@ fn step(found: bool) -> TreeNodeRecursion {
 
 fn relation(node: &LogicalPlan) -> Option<String> {
     Some(match node {
-        LogicalPlan::RecursiveQuery(_) => {
-            "WITH RECURSIVE is not maintained yet: write the levels out as a UNION of joins".into()
-        }
+        LogicalPlan::RecursiveQuery(query) => return super::recursive::refusal(query),
         LogicalPlan::Unnest(_) => {
             "UNNEST is not maintained: declare a table with one row an element, by OPTIONS ('each' 'data.items')".into()
         }
