@@ -6,6 +6,7 @@ mod aggregate;
 mod asof;
 mod join;
 mod map;
+mod nulls;
 pub(crate) mod planner;
 mod refuse;
 mod sets;
