@@ -112,7 +112,7 @@ fn run(seed: u64, workers: usize, ticks: u64) {
     let (output, outputs) = crossbeam_channel::unbounded();
     let engine = Engine::start(workers, output).unwrap();
     let mut collector = Collector::new(workers);
-    let tables: Vec<Arc<dataflows::Table>> = catalogue.tables().map(|m| Arc::new(m.table.clone())).collect();
+    let tables: Vec<Arc<dataflows::Table>> = catalogue.tables().map(|m| m.table.clone()).collect();
     tables.iter().for_each(|table| engine.create_table(table.clone()));
     let mut standing: BTreeMap<String, Standing> = BTreeMap::new();
     for (i, sql) in QUERIES.iter().flat_map(|text| text.lines()).enumerate() {

@@ -8,6 +8,7 @@ mod fetch;
 mod join;
 mod map;
 pub(crate) mod names;
+mod nulls;
 pub(crate) mod planner;
 pub(crate) mod recursive;
 mod refuse;

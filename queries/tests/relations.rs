@@ -82,8 +82,8 @@ fn asked(queries: &str) -> String {
             script += &format!("INSERT INTO {name} VALUES ({});\n", cells.join(", "));
         }
     }
-    for query in queries.lines() {
-        script += &format!("\\echo === {query}\nCOPY ({query}) TO STDOUT;\n");
+    for (i, query) in queries.lines().enumerate() {
+        script += &format!("\\echo === {i}\nCOPY ({query}) TO STDOUT;\n");
     }
     let options = std::env::var("PG").unwrap();
     let mut psql = std::process::Command::new("psql")
@@ -98,7 +98,8 @@ fn asked(queries: &str) -> String {
     let output = String::from_utf8(output.stdout).unwrap();
     let mut answers = String::new();
     for part in output.split("=== ").skip(1) {
-        let (query, rows) = part.split_once('\n').unwrap();
+        let (place, rows) = part.split_once('\n').unwrap();
+        let query = queries.lines().nth(place.parse().unwrap()).unwrap();
         let mut rows: Vec<String> =
             rows.lines().map(|row| row.split('\t').map(plain).collect::<Vec<_>>().join("\t")).collect();
         rows.sort();
@@ -164,6 +165,40 @@ fn check(file: &str) {
 #[test]
 fn joins_are_as_in_postgres() {
     check("joins");
+}
+
+#[test]
+fn an_asof_join_is_the_nearest_row_by_itself() {
+    let mut catalogue = Catalogue::default();
+    catalogue.declare(TABLES).unwrap();
+    let tables = tables(&catalogue);
+    let lateral = |join: &str, end: &str| {
+        format!(
+            "SELECT a.id, b.id AS bid FROM a {join} JOIN LATERAL (SELECT * FROM b WHERE a.k = b.k AND a.v >= b.w ORDER BY b.w DESC LIMIT 1) AS b {end}"
+        )
+    };
+    let cases = [
+        ("SELECT a.id, b.id AS bid FROM a ASOF JOIN b ON a.k = b.k AND a.v >= b.w", lateral("CROSS", "")),
+        (
+            "SELECT a.id, b.id AS bid FROM a ASOF LEFT JOIN b ON a.k = b.k AND b.w <= a.v",
+            lateral("LEFT", "ON true"),
+        ),
+        (
+            "SELECT a.id, b.id AS bid FROM a ASOF JOIN b MATCH_CONDITION (a.v >= b.w) ON a.k = b.k",
+            lateral("LEFT", "ON true"),
+        ),
+        (
+            "SELECT a.id, b.id AS bid FROM a JOIN b FOR SYSTEM_TIME AS OF PROCTIME() ON a.k = b.k",
+            "SELECT a.id, b.id AS bid FROM a JOIN b ON a.k = b.k".into(),
+        ),
+    ];
+    for (sql, same) in cases {
+        let compiled = |sql: &str| catalogue.compile(sql).unwrap_or_else(|why| panic!("{sql}: {why}"));
+        let (found, expected) =
+            (evaluate(&compiled(sql).plan, &tables), evaluate(&compiled(&same).plan, &tables));
+        assert!(!found.is_empty());
+        assert_eq!(lines(&found), lines(&expected), "{sql}");
+    }
 }
 
 #[test]

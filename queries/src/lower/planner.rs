@@ -210,7 +210,7 @@ fn column_names(text: &str, names: &Names<'_>) -> Option<Vec<String>> {
 
 /// Types made equal where they must be, and columns that nobody reads taken out.
 pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
-    let plan = super::subquery::flatten(super::sets::counted(plan)?)?;
+    let plan = super::subquery::flatten(super::sets::counted(super::nulls::equated(plan)?)?)?;
     let typed = Analyzer::new()
         .execute_and_check(plan, STATE.config_options(), |_, _| {})
         .and_then(sets::expand)

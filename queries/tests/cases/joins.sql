@@ -17,10 +17,10 @@ SELECT a.id, b.id AS bid, c.id AS cid FROM a, b, c WHERE a.k = b.k AND b.w > c.n
 SELECT a.id, o.id AS oid FROM a JOIN a AS o ON a.k = o.k AND a.id < o.id
 SELECT a.id, o.id AS oid, p.id AS pid FROM a JOIN a AS o ON a.k = o.k JOIN a AS p ON o.v = p.v
 SELECT a.id, b.id AS bid FROM a JOIN b ON a.k IS NOT DISTINCT FROM b.k
-SELECT a.id, b.id AS bid FROM a JOIN b ON a.k IS NOT DISTINCT FROM b.k AND a.t = b.u
+SELECT a.id, b.id AS bid FROM a JOIN b ON (a.k IS NOT DISTINCT FROM b.k) AND a.t = b.u
 SELECT a.id, b.id AS bid FROM a JOIN b ON a.k IS NOT DISTINCT FROM b.k WHERE a.t = b.u
-SELECT a.id, b.id AS bid FROM a JOIN b ON a.k IS NOT DISTINCT FROM b.k AND a.t IS NOT DISTINCT FROM b.u
-SELECT a.id, b.id AS bid FROM a LEFT JOIN b ON a.k IS NOT DISTINCT FROM b.k AND a.v < b.w
+SELECT a.id, b.id AS bid FROM a JOIN b ON (a.k IS NOT DISTINCT FROM b.k) AND a.t IS NOT DISTINCT FROM b.u
+SELECT a.id, b.id AS bid FROM a LEFT JOIN b ON (a.k IS NOT DISTINCT FROM b.k) AND a.v < b.w
 SELECT k, a.id AS aid, b.id AS bid FROM a JOIN b USING (k)
 SELECT k, a.id AS aid, b.id AS bid FROM a LEFT JOIN b USING (k)
 SELECT k, a.id AS aid, b.id AS bid FROM a RIGHT JOIN b USING (k)
