@@ -151,7 +151,7 @@ impl ContextProvider for Names<'_> {
 
 /// A query as it was written, with every name resolved and views in their places.
 pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
-    let query = match mutual::taken(query) {
+    let query = match mutual::taken(recursive::named(query)) {
         (query, Some(mutual)) => return recursive::planned(query, mutual, relations),
         (query, None) => query,
     };
