@@ -23,6 +23,11 @@ fn pair() -> SchemaRef {
     schema(&["a", "b"])
 }
 
+fn with_number() -> SchemaRef {
+    let number = Arc::new(Field::new("n", DataType::UInt64, true));
+    Arc::new(Schema::new(pair().fields().iter().cloned().chain([number]).collect::<Vec<_>>()))
+}
+
 fn column(name: &str, index: usize) -> Expr {
     Arc::new(Column::new(name, index))
 }
@@ -100,7 +105,7 @@ fn plans() -> Vec<(&'static str, Plan)> {
         offset: 0,
         limit: 2,
         number,
-        schema: if number { schema(&["a", "b", "n"]) } else { pair() },
+        schema: if number { with_number() } else { pair() },
     };
     let numbered = |plan: Plan| {
         let n = Arc::new(datafusion::physical_expr::expressions::CastExpr::new(

@@ -182,7 +182,7 @@ pub(crate) fn columns(list: Vec<ColumnDef>) -> Result<Schema, DeclareError> {
 
 /// A query as it was written, with every name resolved and views in their places.
 pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
-    match mutual::taken(query) {
+    match mutual::taken(recursive::named(query)) {
         (query, Some(mutual)) => recursive::planned(query, mutual, relations),
         (query, None) => planned(query, &Names { relations, held: &BTreeMap::new() }),
     }

@@ -20,8 +20,8 @@ use datafusion::logical_expr::{
     UserDefinedLogicalNodeCore, cast,
 };
 use datafusion::sql::planner::SqlToRel;
-use datafusion::sql::sqlparser::ast::{ColumnDef, Query};
-use std::collections::BTreeMap;
+use datafusion::sql::sqlparser::ast::{ColumnDef, Ident, Query, SelectItem, SetExpr};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What a relation of a WITH MUTUALLY RECURSIVE holds, as its bodies read it.
@@ -160,6 +160,38 @@ pub(super) fn planned(
         Ok(Transformed::new(node, true, TreeNodeRecursion::Jump))
     });
     Ok(replaced.map_err(from_datafusion)?.data)
+}
+
+/// The query with the declared names of a recursive relation on the columns of its terms, where the same expression stands twice
+/// among them: DataFusion wants each name once.
+pub(super) fn named(mut query: Query) -> Query {
+    let with = query.with.iter_mut().filter(|with| with.recursive);
+    for relation in with.flat_map(|with| &mut with.cte_tables) {
+        let names: Vec<Ident> = relation.alias.columns.iter().map(|column| column.name.clone()).collect();
+        name_terms(&mut relation.query.body, &names);
+    }
+    query
+}
+
+fn name_terms(body: &mut SetExpr, names: &[Ident]) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            name_terms(left, names);
+            name_terms(right, names);
+        }
+        SetExpr::Select(select) if select.projection.len() == names.len() => {
+            let texts: BTreeSet<String> = select.projection.iter().map(ToString::to_string).collect();
+            if texts.len() == names.len() {
+                return;
+            }
+            for (item, name) in select.projection.iter_mut().zip(names) {
+                if let SelectItem::UnnamedExpr(expr) = item {
+                    *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: name.clone() };
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 fn untyped(name: &str) -> DeclareError {
