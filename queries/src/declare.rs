@@ -42,7 +42,15 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>, DeclareError> {
     text::statements(sql)?.into_iter().map(|(parsed, sql)| statement(parsed, sql)).collect()
 }
 
-fn statement(parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareError> {
+fn statement(mut parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareError> {
+    // Before names are collected: those of window functions are no tables, but their arguments are.
+    if let Parsed::Statement(inner) = &mut parsed {
+        match inner.as_mut() {
+            ast::Statement::CreateView(view) => crate::rewrite::rewrite(&mut view.query)?,
+            ast::Statement::Query(query) => crate::rewrite::rewrite(query)?,
+            _ => {}
+        }
+    }
     let (names, _) = resolve_table_references(&parsed, true).map_err(error::from_datafusion)?;
     let names = names.iter().map(|name| name.table().to_string()).collect();
     match parsed {

@@ -3,10 +3,15 @@
 //! The order of a view's rows is kept as [`Compiled::order`] for those who print them; a set of rows has none, so an ORDER BY without
 //! LIMIT means nothing else.
 mod aggregate;
+pub(crate) mod clock;
+mod flatten;
 mod join;
+mod lateral;
+mod lists;
 mod map;
 pub(crate) mod planner;
 mod refuse;
+mod temporal;
 mod ties;
 mod top;
 
@@ -60,6 +65,7 @@ pub(crate) fn compile(
     let typed = with_types(typed, &schema)?;
     let logical = ties::total(typed).map_err(from_datafusion)?;
     let optimised = planner::optimise(logical.clone())?;
+    let optimised = clock::joined(optimised).map_err(from_datafusion)?;
     let lowered = Lowering { key_of }.lower(&optimised)?;
     let plan = renamed(lowered.plan, schema.clone());
     let unique = lowered.key;
@@ -197,6 +203,10 @@ impl Lowering<'_> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input),
+            LogicalPlan::Unnest(node) => self.unnest(node),
+            LogicalPlan::Projection(projection) if clock::is_clock(&projection.input) => {
+                self.of_clock(projection)
+            }
             LogicalPlan::Projection(projection) => {
                 let input = self.lower(&projection.input)?;
                 self.project(input, projection)
@@ -251,6 +261,7 @@ impl Lowering<'_> {
 
     fn filter(&self, predicate: &Expr, input: &LogicalPlan) -> Result<Lowered, DeclareError> {
         match input {
+            _ if clock::has_now(predicate) => self.temporal(predicate, input),
             LogicalPlan::Window(window) => self.numbered(predicate, window),
             LogicalPlan::Projection(projection) if leads_to_window(&projection.input) => {
                 let predicate = below(predicate, &projection.schema, &projection.expr)?;

@@ -147,6 +147,7 @@ impl<'s> Renderer<'_, 's> {
             | Plan::Values { .. }
             | Plan::Map { .. }
             | Plan::Union { .. }
+            | Plan::Flatten { .. }
             | Plan::Negate(_) => {
                 return None;
             }
@@ -154,6 +155,7 @@ impl<'s> Renderer<'_, 's> {
             | Plan::Join { .. }
             | Plan::Matched { .. }
             | Plan::Aggregate { .. }
+            | Plan::Temporal { .. }
             | Plan::TopK { .. } => {}
         }
         let prefix = format!("{fingerprint}{SEPARATOR}");

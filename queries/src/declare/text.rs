@@ -29,7 +29,7 @@ pub(super) fn statements(sql: &str) -> Result<Vec<(Statement, Arc<str>)>, Declar
 
 fn one(tokens: Vec<TokenWithSpan>, end: Location) -> Result<Statement, DeclareError> {
     let at_end = Some((end.line, end.column));
-    let mut parser = DFParserBuilder::new(tokens)
+    let mut parser = DFParserBuilder::new(crate::rewrite::tokens::clean(tokens)?)
         .with_dialect(&PostgreSqlDialect {})
         .build()
         .map_err(|why| error::from_datafusion_at(why, at_end))?;

@@ -1,4 +1,5 @@
 //! SQL to DataFusion's logical plan and through its optimiser: which names there are, which settings, which rules.
+use super::{clock, lateral, lists};
 use crate::DeclareError;
 use crate::declare::error::{from_datafusion, nearest};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -95,7 +96,7 @@ impl ContextProvider for Names<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        STATE.scalar_functions().get(name).cloned()
+        lists::function(name).or_else(|| STATE.scalar_functions().get(name).cloned())
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -142,8 +143,14 @@ pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, D
             "WITH RECURSIVE is not maintained yet: write the levels out as a UNION of joins".into(),
         ));
     }
+    let mut query = query;
+    crate::rewrite::rewrite(&mut query)?;
     let names = Names { relations };
-    SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(Box::new(query))).map_err(from_datafusion)
+    let plan = SqlToRel::new(&names)
+        .sql_statement_to_plan(Statement::Query(Box::new(query)))
+        .map_err(from_datafusion)?;
+    let plan = lateral::attached(plan).map_err(from_datafusion)?;
+    clock::placed(plan).map_err(from_datafusion)
 }
 
 /// Types made equal where they must be, and columns that nobody reads taken out.

@@ -32,9 +32,6 @@ fn relation(node: &LogicalPlan) -> Option<String> {
         LogicalPlan::RecursiveQuery(_) => {
             "WITH RECURSIVE is not maintained yet: write the levels out as a UNION of joins".into()
         }
-        LogicalPlan::Unnest(_) => {
-            "UNNEST is not maintained: declare a table with one row an element, by OPTIONS ('each' 'data.items')".into()
-        }
         LogicalPlan::Distinct(Distinct::On(_)) => {
             "DISTINCT ON is not maintained: write ROW_NUMBER() OVER (PARTITION BY .. ORDER BY ..) and keep the rows where it is 1".into()
         }
@@ -47,7 +44,7 @@ fn expression(expr: &Expr) -> Option<String> {
         Expr::ScalarFunction(call) => match call.func.signature().volatility {
             Volatility::Immutable => None,
             Volatility::Stable => Some(format!(
-                "{}() follows the clock, which is not maintained yet: compare the column `time` of the events with each other, or put the limit into the read",
+                "{}() follows a clock or a setting that is not the logical clock: write now()",
                 call.func.name()
             )),
             Volatility::Volatile => Some(format!(
@@ -68,9 +65,7 @@ fn expression(expr: &Expr) -> Option<String> {
         Expr::GroupingSet(_) => {
             Some("GROUPING SETS, CUBE and ROLLUP are not maintained: write one GROUP BY for each set and UNION ALL".into())
         }
-        Expr::Unnest(_) => {
-            Some("UNNEST is not maintained: declare a table with one row an element, by OPTIONS ('each' 'data.items')".into())
-        }
+        Expr::Placeholder(_) if super::clock::is_now(expr) => None,
         Expr::Placeholder(_) => Some("a parameter has no value in a standing query: write the value".into()),
         Expr::ScalarVariable(..) => Some("a variable has no value in a standing query: write the value".into()),
         _ => None,
