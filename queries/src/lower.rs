@@ -65,7 +65,7 @@ pub(crate) fn compile(
     let typed = with_types(typed, &schema)?;
     let logical = ties::total(typed).map_err(from_datafusion)?;
     let optimised = planner::optimise(logical.clone())?;
-    let optimised = clock::joined(optimised).map_err(from_datafusion)?;
+    let optimised = lateral::crossed(optimised).and_then(clock::joined).map_err(from_datafusion)?;
     let lowered = Lowering { key_of }.lower(&optimised)?;
     let plan = renamed(lowered.plan, schema.clone());
     let unique = lowered.key;

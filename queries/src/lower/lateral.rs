@@ -40,22 +40,54 @@ fn attach(join: &Join) -> Result<Option<LogicalPlan>> {
             "LEFT JOIN LATERAL over the elements of a list is maintained ON true alone, and with the list itself: filter above it".into(),
         ));
     }
-    let left = join.left.as_ref().clone();
-    let columns = left.schema().columns();
-    let attaching = Attaching { outer: left.schema().as_ref().clone(), columns: columns.clone(), kept };
-    let plan = attaching.below(&join.right, left)?;
-    let right = join.right.schema();
-    let named = right
-        .iter()
-        .enumerate()
-        .map(|(i, (relation, field))| own(i).alias_qualified(relation.cloned(), field.name()));
-    let list: Vec<Expr> = columns.into_iter().map(Expr::Column).chain(named).collect();
-    let plan = LogicalPlanBuilder::from(plan).project(list)?.build()?;
+    let plan = beside(&join.left, &join.right, kept)?;
     let pairs = join.on.iter().map(|(a, b)| a.clone().eq(b.clone()));
     match conjunction(pairs.chain(join.filter.clone())) {
         Some(condition) if !always => LogicalPlanBuilder::from(plan).filter(condition)?.build().map(Some),
         _ => Ok(Some(plan)),
     }
+}
+
+/// The columns of `left`, and beside them those that the steps of `right` make of each row.
+fn beside(left: &LogicalPlan, right: &LogicalPlan, kept: bool) -> Result<LogicalPlan> {
+    let columns = left.schema().columns();
+    let attaching = Attaching { outer: left.schema().as_ref().clone(), columns: columns.clone(), kept };
+    let plan = attaching.below(right, left.clone())?;
+    let named = right
+        .schema()
+        .iter()
+        .enumerate()
+        .map(|(i, (relation, field))| own(i).alias_qualified(relation.cloned(), field.name()));
+    let list: Vec<Expr> = columns.into_iter().map(Expr::Column).chain(named).collect();
+    LogicalPlanBuilder::from(plan).project(list)?.build()
+}
+
+/// The plan in which rows meet the elements of constant lists without a join, where they would all meet anyway.
+pub(super) fn crossed(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_up(|node| {
+        let LogicalPlan::Join(join) = &node else { return Ok(Transformed::no(node)) };
+        let constant = |side: &LogicalPlan| has_lists(side) && is_row_wise(side);
+        if join.join_type != JoinType::Inner || !join.on.is_empty() {
+            return Ok(Transformed::no(node));
+        }
+        let columns: Vec<Expr> = join.schema.columns().into_iter().map(Expr::Column).collect();
+        let plan = match (constant(&join.left), constant(&join.right)) {
+            (_, true) => beside(&join.left, &join.right, false)?,
+            (true, false) => beside(&join.right, &join.left, false)?,
+            (false, false) => return Ok(Transformed::no(node)),
+        };
+        let builder = LogicalPlanBuilder::from(plan).project(columns)?;
+        let plan = match &join.filter {
+            Some(condition) => builder.filter(condition.clone())?.build()?,
+            None => builder.build()?,
+        };
+        Ok(Transformed::yes(plan))
+    })?;
+    Ok(plan.data)
+}
+
+fn has_lists(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Unnest(_)) || plan.inputs().into_iter().any(has_lists)
 }
 
 fn reads_outside(plan: &LogicalPlan) -> Result<bool> {
