@@ -4,6 +4,7 @@ mod table;
 mod text;
 
 use crate::DeclareError;
+use crate::rewrite::functions::{self, Function};
 use dataflows::Table;
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::resolve::resolve_table_references;
@@ -33,6 +34,8 @@ pub enum Kind {
     View(Box<ast::Query>),
     /// `CREATE MATERIALIZED VIEW`, with the columns of `WITH (key = '..')`.
     MaterializedView(Box<ast::Query>, Option<Vec<String>>),
+    /// `CREATE FUNCTION .. LANGUAGE SQL`.
+    Function(Box<Function>),
     /// A bare query, for those who explain one.
     Query(Box<ast::Query>),
 }
@@ -63,6 +66,11 @@ fn statement(mut parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareErro
             ast::Statement::CreateView(view) => view_statement(view, sql, names),
             ast::Statement::Query(query) => {
                 Ok(Statement { name: "query".into(), sql, names, kind: Kind::Query(query) })
+            }
+            ast::Statement::CreateFunction(create) => {
+                let (name, function) = functions::parse(&create)?;
+                let kind = Kind::Function(Box::new(function));
+                Ok(Statement { name: name.into(), sql, names: vec![], kind })
             }
             other => Err(not_declared(&other.to_string())),
         },

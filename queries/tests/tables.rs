@@ -247,3 +247,28 @@ fn what_cannot_be_right_is_refused() {
         assert!(why.contains(part), "{sql}: {why}");
     }
 }
+
+#[test]
+fn declared_functions_are_written_out_where_they_are_called() {
+    let mut catalogue = Catalogue::default();
+    catalogue.declare(TABLES).unwrap();
+    catalogue
+        .declare(
+            "CREATE FUNCTION count_char(s varchar, c varchar) RETURNS int LANGUAGE SQL AS
+               $$SELECT LENGTH(s) - LENGTH(REPLACE(s, c, ''))$$;
+             CREATE FUNCTION twice(int) RETURNS int LANGUAGE SQL AS 'SELECT $1 + $1';
+             CREATE FUNCTION endless(n int) RETURNS int LANGUAGE SQL RETURN endless(n);
+             CREATE MATERIALIZED VIEW v AS SELECT twice(count_char('banana', 'a')) AS n",
+        )
+        .unwrap();
+    let compiled = catalogue.compile("SELECT n FROM v").unwrap();
+    assert_eq!(compiled.plan.sources(), ["v".into()]);
+    let found = batch::answer(&catalogue, "v", &BTreeMap::new()).unwrap();
+    assert_eq!(bag(&found), [(vec![ScalarValue::Int32(Some(6))], 1)].into());
+    for (sql, part) in [("SELECT twice(1, 2)", "takes 1 arguments"), ("SELECT endless(1)", "calls itself")] {
+        let why = catalogue.compile(sql).map(|_| ()).expect_err(sql).to_string();
+        assert!(why.contains(part), "{sql}: {why}");
+    }
+    catalogue.drop_function("twice").unwrap();
+    assert!(catalogue.compile("SELECT twice(1)").is_err());
+}
