@@ -149,6 +149,14 @@ mod tests {
                 "SELECT unnest(generate_series(1, n)) AS i FROM t",
                 "SELECT unnest(generate_series(1, n)) AS i FROM t",
             ),
+            (
+                "SELECT * FROM SESSION(t, ts, INTERVAL '5' MINUTE, k)",
+                "SELECT * FROM (SELECT * EXCEPT (__begins, __session), min(ts) OVER (PARTITION BY k, __session) AS window_start, \
+                 max(ts) OVER (PARTITION BY k, __session) + INTERVAL '5' MINUTE AS window_end FROM (SELECT *, sum(__begins) OVER \
+                 (PARTITION BY k ORDER BY ts RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS __session FROM (SELECT *, \
+                 CASE WHEN ts <= lag(ts) OVER (PARTITION BY k ORDER BY ts) + INTERVAL '5' MINUTE THEN 0 ELSE 1 END AS __begins \
+                 FROM t WHERE ts IS NOT NULL) AS __marked) AS __numbered) AS t",
+            ),
             ("SELECT current_date", "SELECT CAST(now() AS DATE) AS current_date"),
         ];
         for (written, expected) in cases {

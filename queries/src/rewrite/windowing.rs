@@ -196,12 +196,12 @@ impl Call {
                     "SELECT *{select} FROM (SELECT *, {start} AS window_start, unnest({list}) AS window_end {from}) AS __windows"
                 ))
             }
-            Kind::Session => self.sessions(&from, &last("max(TIME) OVER __w + GAP")),
+            Kind::Session => self.sessions(&from),
         }
     }
 
     /// A row begins a session if it comes later than the gap after the row before it; the sum of beginnings numbers the sessions.
-    fn sessions(&self, from: &str, last: &str) -> Result<Query, DeclareError> {
+    fn sessions(&self, from: &str) -> Result<Query, DeclareError> {
         let (time, gap) = (&self.time, &self.lengths[0]);
         let columns: Vec<String> = self.partition.iter().map(Expr::to_string).collect();
         let by = match columns.as_slice() {
@@ -210,8 +210,12 @@ impl Call {
         };
         let all: Vec<String> = columns.iter().cloned().chain(["__session".to_string()]).collect();
         let session = format!("(PARTITION BY {})", all.join(", "));
-        let last =
-            last.replace("TIME", &time.to_string()).replace("__w", &session).replace("GAP", &gap.to_string());
+        let last = match self.flink {
+            true => {
+                format!(", max({time}) OVER {session} + {gap} - INTERVAL '1 millisecond' AS window_time")
+            }
+            false => String::new(),
+        };
         let mut query = query(&format!(
             "SELECT *, min({time}) OVER {session} AS window_start, max({time}) OVER {session} + {gap} AS window_end{last} \
              FROM (SELECT *, sum(__begins) OVER ({by}ORDER BY {time} RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS __session \
