@@ -39,7 +39,7 @@ pub(super) fn bound(part: &Expr, schema: &DFSchema) -> Option<Bound> {
     if !known(time.get_type(schema).ok()?) {
         return None;
     }
-    let shift = -shift(clock, schema)?;
+    let shift = -shift(clock)?;
     Some(Bound { time: time.as_ref().clone(), shift_nanoseconds: shift, operator })
 }
 
@@ -48,19 +48,19 @@ fn is_utc(zone: Option<&str>) -> bool {
 }
 
 /// How far an expression is ahead of the clock, if that is the same at all times.
-fn shift(expr: &Expr, schema: &DFSchema) -> Option<i128> {
+fn shift(expr: &Expr) -> Option<i128> {
     match expr {
         expr if clock::is_now(expr) => Some(0),
         Expr::Cast(inner) => match inner.field.data_type() {
             DataType::Timestamp(unit, zone) if *unit != TimeUnit::Second && is_utc(zone.as_deref()) => {
-                shift(&inner.expr, schema)
+                shift(&inner.expr)
             }
             _ => None,
         },
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
-            Operator::Plus if clock::has_now(left) => Some(shift(left, schema)? + length(right)?),
-            Operator::Plus => Some(shift(right, schema)? + length(left)?),
-            Operator::Minus => Some(shift(left, schema)? - length(right)?),
+            Operator::Plus if clock::has_now(left) => Some(shift(left)? + length(right)?),
+            Operator::Plus => Some(shift(right)? + length(left)?),
+            Operator::Minus => Some(shift(left)? - length(right)?),
             _ => None,
         },
         _ => None,

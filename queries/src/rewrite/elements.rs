@@ -7,8 +7,11 @@ use datafusion::sql::sqlparser::ast::{
 };
 use std::ops::ControlFlow;
 
+/// Lists, and the names of the columns of their elements.
+type Lists = (Vec<Expr>, Vec<String>);
+
 /// The lists whose elements are the rows of a call, and the names of its columns; none, where it gives one value.
-fn lists(name: &str, arguments: &[Expr]) -> Result<Option<(Vec<Expr>, Vec<String>)>, DeclareError> {
+fn lists(name: &str, arguments: &[Expr]) -> Result<Option<Lists>, DeclareError> {
     let one = |list: Expr, column: &str| Ok(Some((vec![list], vec![column.to_string()])));
     let two = |a: &str, b: &str| -> Result<_, DeclareError> {
         let lists = vec![call(a, arguments)?, call(b, arguments)?];

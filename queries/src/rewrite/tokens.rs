@@ -12,7 +12,7 @@ pub(crate) fn clean(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, De
     while let Some(token) = rest.next() {
         let opens = is_window(&token.token);
         cleaned.push(token);
-        if !opens || !rest.peek().is_some_and(|next| next.token == Token::LParen) {
+        if !opens || rest.peek().is_none_or(|next| next.token != Token::LParen) {
             continue;
         }
         let mut depth = 0;
