@@ -7,7 +7,7 @@ pub use recursive::{Binding, Limit, Rounds};
 pub use spelled::spelled_out;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::AggregateUDF;
 use datafusion::physical_expr::PhysicalExpr;
@@ -172,6 +172,25 @@ pub enum Plan {
         /// The columns that leave.
         schema: SchemaRef,
     },
+    /// A row for each element of its lists, side by side; the shorter lists end in NULLs, the other columns are repeated. NULL is an
+    /// empty list, and a row without elements leaves nothing.
+    Flatten {
+        /// Where the rows come from.
+        input: Box<Plan>,
+        /// Columns of type `List`, at least one.
+        lists: Vec<usize>,
+        /// The columns of `input`, elements in the place of lists.
+        schema: SchemaRef,
+    },
+    /// A temporal filter: a row is there at the times t with `from <= t < until`, both milliseconds as Int64. NULL is never.
+    Temporal {
+        /// Where the rows come from.
+        input: Box<Plan>,
+        /// From the beginning, if none.
+        from: Option<Expr>,
+        /// For ever, if none.
+        until: Option<Expr>,
+    },
 }
 
 /// Which rows leave a [`Plan::Outer`].
@@ -214,6 +233,15 @@ pub enum Kept {
     Difference,
     /// As many as there are on both sides (INTERSECT ALL).
     Intersection,
+}
+
+/// The relation whose only row is the logical clock: `now`, replaced at each tick. Every worker knows it.
+pub const CLOCK: &str = "__clock";
+
+/// The columns of [`CLOCK`].
+pub fn clock_schema() -> SchemaRef {
+    let now = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    Arc::new(Schema::new(vec![Field::new("now", now, false)]))
 }
 
 /// One aggregate of a GROUP BY.
@@ -414,6 +442,7 @@ impl Plan {
             | Plan::Outer { schema, .. }
             | Plan::Aggregate { schema, .. }
             | Plan::TopK { schema, .. }
+            | Plan::Flatten { schema, .. }
             | Plan::Local { schema, .. }
             | Plan::Window { schema, .. } => schema.clone(),
             Plan::Recursive { bindings, output, .. } => bindings[*output].schema.clone(),
@@ -421,6 +450,7 @@ impl Plan {
             Plan::Negate(input)
             | Plan::Distinct(input)
             | Plan::Matched { left: input, .. }
+            | Plan::Temporal { input, .. }
             | Plan::Bag { left: input, .. } => input.schema(),
         }
     }
@@ -435,6 +465,8 @@ impl Plan {
             | Plan::Distinct(input)
             | Plan::Aggregate { input, .. }
             | Plan::TopK { input, .. }
+            | Plan::Flatten { input, .. }
+            | Plan::Temporal { input, .. }
             | Plan::Window { input, .. } => vec![input],
             Plan::Union { inputs, .. } => inputs.iter().collect(),
             Plan::Join { left, right, .. }
@@ -460,7 +492,16 @@ impl Plan {
 
     /// A text that two plans share only if they mean the same: what arrangements are shared by.
     pub fn fingerprint(&self) -> String {
-        format!("{self:?}")
+        let mut text = format!("{self:?}");
+        let mut rest = vec![self];
+        while let Some(plan) = rest.pop() {
+            if let Plan::Values { rows } = plan {
+                // Long arrays are shortened in the text.
+                text += &format!(" {:x}", crate::state::digest(rows));
+            }
+            rest.extend(plan.inputs());
+        }
+        text
     }
 
     fn describe(&self) -> String {
@@ -517,6 +558,17 @@ impl Plan {
                     columns(group, &schema),
                     list.collect::<Vec<_>>().join(", ")
                 )
+            }
+            Plan::Flatten { lists, schema, .. } => format!("Flatten [{}]", columns(lists, schema)),
+            Plan::Temporal { from, until, .. } => {
+                let mut text = String::from("Temporal");
+                if let Some(from) = from {
+                    text += &format!(" from {from}");
+                }
+                if let Some(until) = until {
+                    text += &format!(" until {until}");
+                }
+                text
             }
             Plan::TopK { input, partition, order, offset, limit, number, .. } => {
                 let schema = input.schema();

@@ -4,12 +4,14 @@
 //! each in a dataflow of its own, found by the plan it holds and the key it is arranged by, so that all who need it share it.
 //! Failing expressions are rows of a second stream, retracted when their cause is.
 mod arrange;
+mod flatten;
 mod fuse;
 mod import;
 mod join;
 mod map;
 mod recursive;
 mod stateful;
+mod temporal;
 mod window;
 
 pub(crate) use arrange::{Arrangement, Index};
@@ -185,6 +187,12 @@ impl<'a, 's> Renderer<'a, 's> {
                 self.stateful("TopK", input, Box::new(state), None)
             }
             Plan::Window { .. } => self.window(plan),
+            Plan::Flatten { input, lists, schema } => {
+                let input = self.plan(input);
+                self.operators.push("Flatten".into());
+                flatten::flatten(input, lists.clone(), nullable(schema))
+            }
+            Plan::Temporal { input, from, until } => self.temporal(input, from, until),
         }
     }
 
@@ -289,6 +297,8 @@ const CHECKED: &str = "checked by render::check before the plan was sent to the 
 pub(crate) fn check(plan: &Plan) -> Result<(), String> {
     match plan {
         Plan::Get { .. } | Plan::Values { .. } | Plan::Map { .. } | Plan::Union { .. } | Plan::Negate(_) => {}
+        Plan::Flatten { input, lists, .. } => flatten::check(&input.schema(), lists)?,
+        Plan::Temporal { input, .. } => _ = Codec::new(&input.schema())?,
         Plan::Distinct(_) | Plan::Aggregate { .. } => _ = group_state(plan, None)?,
         Plan::Join { left, right, on, null_equal, .. } => {
             for index in [Index::left(left, on, *null_equal), Index::right(right, on, *null_equal)] {

@@ -14,6 +14,7 @@ pub(crate) mod matched;
 pub(crate) mod moments;
 pub(crate) mod ordered;
 pub(crate) mod outer;
+pub(crate) mod temporal;
 pub(crate) mod topk;
 pub(crate) mod window;
 
@@ -135,6 +136,16 @@ fn write_stream(batch: &RecordBatch, bytes: &mut Vec<u8>) -> Result<(), arrow::e
     let mut writer = arrow::ipc::writer::StreamWriter::try_new(bytes, &batch.schema())?;
     writer.write(batch)?;
     writer.finish()
+}
+
+/// A number that differs for different rows.
+pub(crate) fn digest(batch: &RecordBatch) -> u64 {
+    let mut bytes = Vec::new();
+    match write_stream(batch, &mut bytes) {
+        Ok(()) => hash(&bytes),
+        // Nothing is shared then.
+        Err(_) => batch.columns().first().map_or(0, |column| Arc::as_ptr(column).cast::<u8>() as u64),
+    }
 }
 
 type Head = (u64, Time, u8, Rows, Vec<u64>, Vec<Diff>);

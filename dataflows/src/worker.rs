@@ -1,12 +1,12 @@
 //! One worker: it takes commands in the order all workers take them, renders, feeds, steps, and hands complete changes over.
 use crate::codec::Codec;
 use crate::engine::{Output, Seal};
-use crate::plan::Plan;
+use crate::plan::{CLOCK, Plan, clock_schema};
 use crate::render::{Arrangement, Index, Renderer, Shared, publish};
 use crate::table::{Mode, Table};
 use crate::tap::Tap;
 use crate::{Delta, Time, View};
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::Int64Type;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use differential_dataflow::trace::TraceReader;
@@ -89,9 +89,12 @@ impl<'w> Local<'w> {
         output: Sender<Output>,
         report: Arc<Mutex<Report>>,
     ) -> Local<'w> {
-        Local {
+        let mut shared = Shared::default();
+        let clock = Tap::new(&clock_schema(), 0).expect("a timestamp can be kept");
+        shared.taps.insert(CLOCK.into(), Rc::new(RefCell::new(clock)));
+        let mut local = Local {
             worker,
-            shared: Shared::default(),
+            shared,
             tables: BTreeMap::new(),
             views: BTreeMap::new(),
             told: 0,
@@ -100,7 +103,27 @@ impl<'w> Local<'w> {
             output,
             report,
             report_due: true,
+        };
+        local.set_clock(0);
+        local
+    }
+
+    /// Replaces the row of the clock, which the first worker has.
+    fn set_clock(&mut self, time: Time) {
+        let mut tap = self.shared.taps[CLOCK].borrow_mut();
+        if self.worker.index() > 0 {
+            return tap.push(&[], &[], time + 1);
         }
+        let row = |now: Time| {
+            let now = TimestampMillisecondArray::from(vec![now as i64]).with_timezone("UTC");
+            let columns: Vec<ArrayRef> = vec![Arc::new(now)];
+            crate::state::batch_of(crate::render::nullable(&clock_schema()), columns, 1)
+        };
+        let mut changes = vec![Delta::inserts(time, row(time))];
+        if time > 0 {
+            changes.push(Delta { time, rows: row(self.told), diffs: vec![-1] });
+        }
+        tap.push(&changes, &[], time + 1);
     }
 
     /// Runs until told to stop, or until nobody can tell it anything any more.
@@ -299,6 +322,7 @@ impl<'w> Local<'w> {
             let deltas = by_table.remove(name).unwrap_or_default();
             table.feed.borrow_mut().push(&deltas, &[], time + 1);
         }
+        self.set_clock(time);
         self.told = time;
         self.open.push_back(time);
         self.compact();
@@ -374,8 +398,8 @@ impl<'w> Local<'w> {
             };
             report.dataflows.insert(format!("table {name}"), entry);
         }
-        report.tap_rows =
-            self.shared.taps.iter().map(|(name, tap)| (name.clone(), tap.borrow().rows())).collect();
+        let taps = self.shared.taps.iter().filter(|(name, _)| &***name != CLOCK);
+        report.tap_rows = taps.map(|(name, tap)| (name.clone(), tap.borrow().rows())).collect();
         *self.report.lock().unwrap_or_else(|e| e.into_inner()) = report;
     }
 

@@ -11,6 +11,7 @@ use dataflows::engine::{Collector, Engine};
 use dataflows::plan::*;
 use dataflows::{Mode, Table, View};
 use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::ScalarFunctionExpr;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column, lit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -251,6 +252,53 @@ fn plans() -> Vec<(&'static str, Plan)> {
             let filter = Some(binary(column("v", 1), Operator::Lt, column("v", 4)));
             Plan::Join { left, right, on: vec![], null_equal, filter, schema }
         }),
+        // A list of two values and NULL, the other of one.
+        ("flatten", {
+            let list = |values: Vec<Expr>| -> Expr {
+                let function = datafusion::functions_nested::make_array::make_array_udf();
+                let item = Arc::new(Field::new_list_field(Int64, true));
+                let field = Arc::new(Field::new("list", DataType::List(item), true));
+                let options = Arc::new(datafusion::config::ConfigOptions::default());
+                Arc::new(ScalarFunctionExpr::new("make_array", function, values, field, options))
+            };
+            let lists = vec![
+                column("k", 0),
+                list(vec![column("v", 1), column("k", 0), lit(1i64)]),
+                list(vec![lit(2i64)]),
+            ];
+            let of = |t: DataType| DataType::List(Arc::new(Field::new_list_field(t, true)));
+            let wide = Plan::Map {
+                schema: schema(&[("k", Int64), ("a", of(Int64)), ("b", of(Int64))]),
+                input: Box::new(a()),
+                filter: None,
+                project: Some(lists),
+            };
+            let schema = schema(&[("k", Int64), ("a", Int64), ("b", Int64)]);
+            Plan::Flatten { input: Box::new(wide), lists: vec![1, 2], schema }
+        }),
+        ("temporal", {
+            let later = |by: i64| {
+                binary(binary(column("k", 0), Operator::Multiply, lit(3i64)), Operator::Plus, lit(by))
+            };
+            let until = binary(later(2), Operator::Plus, column("v", 1));
+            Plan::Temporal { input: Box::new(a()), from: Some(later(0)), until: Some(until) }
+        }),
+        (
+            "temporal without an end",
+            Plan::Temporal {
+                input: Box::new(b()),
+                from: Some(binary(column("v", 1), Operator::Multiply, lit(7i64))),
+                until: None,
+            },
+        ),
+        (
+            "temporal without a beginning",
+            Plan::Temporal {
+                input: Box::new(b()),
+                from: None,
+                until: Some(binary(column("v", 1), Operator::Multiply, lit(7i64))),
+            },
+        ),
         ("top k", top(a(), vec![], 1, 7, false)),
         ("top k by partition, numbered", top(a(), vec![0], 0, 2, true)),
         (
@@ -317,6 +365,7 @@ fn run(seed: u64, workers: usize, ticks: u64, rows: usize) {
             collector.drop_view("join again");
             contents.remove("join again");
         }
+        oracle.now = time as i64;
         let mut feed = vec![];
         for name in ["a", "b"] {
             let n = random.below(rows as u64 + 1) as usize;

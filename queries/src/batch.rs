@@ -5,12 +5,15 @@
 mod recursive;
 
 use crate::declare::error::from_datafusion;
+use crate::lower::clock;
 use crate::lower::planner::settings;
 use crate::lower::recursive::held;
 use crate::{Catalogue, Compiled, DeclareError, Declared};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
+use dataflows::Time;
+use dataflows::plan::CLOCK;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result as PlanResult};
@@ -27,8 +30,18 @@ pub fn answer(
     view: &str,
     tables: &BTreeMap<String, Vec<RecordBatch>>,
 ) -> Result<Vec<RecordBatch>, DeclareError> {
+    answer_at(catalogue, view, tables, None)
+}
+
+/// The same, where now() is the given time. Without one, a view that reads the clock has no answer.
+pub fn answer_at(
+    catalogue: &Catalogue,
+    view: &str,
+    tables: &BTreeMap<String, Vec<RecordBatch>>,
+    now: Option<Time>,
+) -> Result<Vec<RecordBatch>, DeclareError> {
     match catalogue.get(view) {
-        Some(Declared::MaterializedView(compiled)) => answer_of(catalogue, compiled, tables),
+        Some(Declared::MaterializedView(compiled)) => answer_of_at(catalogue, compiled, tables, now),
         _ => Err(DeclareError::NotFound(format!(
             "cannot compute {view:?}: there is no materialized view of that name"
         ))),
@@ -41,15 +54,25 @@ pub fn answer_of(
     compiled: &Compiled,
     tables: &BTreeMap<String, Vec<RecordBatch>>,
 ) -> Result<Vec<RecordBatch>, DeclareError> {
+    answer_of_at(catalogue, compiled, tables, None)
+}
+
+/// The same, where now() is the given time.
+pub fn answer_of_at(
+    catalogue: &Catalogue,
+    compiled: &Compiled,
+    tables: &BTreeMap<String, Vec<RecordBatch>>,
+    now: Option<Time>,
+) -> Result<Vec<RecordBatch>, DeclareError> {
     let mut known = BTreeMap::new();
-    for name in compiled.plan.sources() {
-        fill(catalogue, &name, tables, &mut known)?;
+    for name in compiled.plan.sources().iter().filter(|name| &***name != CLOCK) {
+        fill(catalogue, name, tables, now, &mut known)?;
     }
     // The optimiser may have seen that a table does not matter; the oracle starts from the query before that.
     for name in names(&compiled.logical).map_err(from_datafusion)? {
-        fill(catalogue, &name, tables, &mut known)?;
+        fill(catalogue, &name, tables, now, &mut known)?;
     }
-    run(compiled, &known)
+    run(compiled, &known, now)
 }
 
 pub(crate) type Known = BTreeMap<String, (SchemaRef, Vec<RecordBatch>)>;
@@ -58,6 +81,7 @@ fn fill(
     catalogue: &Catalogue,
     name: &str,
     tables: &BTreeMap<String, Vec<RecordBatch>>,
+    now: Option<Time>,
     known: &mut Known,
 ) -> Result<(), DeclareError> {
     if known.contains_key(name) {
@@ -68,7 +92,7 @@ fn fill(
             (mapping.table.schema.clone(), tables.get(name).cloned().unwrap_or_default())
         }
         Some(Declared::MaterializedView(compiled)) => {
-            (compiled.view.schema.clone(), answer_of(catalogue, compiled, tables)?)
+            (compiled.view.schema.clone(), answer_of_at(catalogue, compiled, tables, now)?)
         }
         Some(Declared::View { .. }) | None => {
             return Err(DeclareError::Internal(format!(
@@ -93,8 +117,12 @@ pub(crate) fn names(plan: &LogicalPlan) -> PlanResult<Vec<String>> {
     Ok(found)
 }
 
-fn run(compiled: &Compiled, known: &Known) -> Result<Vec<RecordBatch>, DeclareError> {
-    let plan = over_rows(compiled.logical.clone(), known).map_err(from_datafusion)?;
+fn run(compiled: &Compiled, known: &Known, now: Option<Time>) -> Result<Vec<RecordBatch>, DeclareError> {
+    let logical = match now {
+        Some(now) => clock::at(compiled.logical.clone(), now).map_err(from_datafusion)?,
+        None => compiled.logical.clone(),
+    };
+    let plan = over_rows(logical, known).map_err(from_datafusion)?;
     let state = SessionStateBuilder::new().with_config(settings()).with_default_features().build();
     // A thread of its own: the caller may be inside a runtime, where another one cannot be entered.
     let batches = std::thread::scope(|scope| {

@@ -4,6 +4,7 @@ mod shipped;
 use crate::declare::{self, Kind, Statement};
 use crate::lower::planner::{Relation, Relations};
 use crate::lower::{self, Compiled};
+use crate::rewrite::functions::{self, Function, Functions};
 use crate::{DeclareError, api::host::QueryKind};
 use arrow::datatypes::{Schema, SchemaRef};
 use dataflows::Mode;
@@ -63,6 +64,7 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     entries: Vec<Entry>,
+    functions: Functions,
 }
 
 impl Catalogue {
@@ -88,7 +90,11 @@ impl Catalogue {
                 )));
             };
             let (file, statement) = pending.remove(next);
-            catalogue.add(statement).map_err(|why| in_file(&file, why))?;
+            let added = match statement.kind {
+                Kind::Function(function) => catalogue.add_function(&statement.name, *function),
+                _ => catalogue.add(statement).map(|_| ()),
+            };
+            added.map_err(|why| in_file(&file, why))?;
         }
         Ok(catalogue)
     }
@@ -103,10 +109,38 @@ impl Catalogue {
             });
         }
         let mut next = self.clone();
-        let declared =
-            statements.into_iter().map(|statement| next.add(statement)).collect::<Result<Vec<_>, _>>()?;
+        let mut declared = vec![];
+        for statement in statements {
+            match statement.kind {
+                Kind::Function(function) => next.add_function(&statement.name, *function)?,
+                _ => declared.push(next.add(statement)?),
+            }
+        }
         *self = next;
         Ok(declared)
+    }
+
+    fn add_function(&mut self, name: &str, function: Function) -> Result<(), DeclareError> {
+        if self.functions.contains_key(name) {
+            return Err(DeclareError::Conflict(format!(
+                "there is a function {name:?} already: drop it first"
+            )));
+        }
+        self.functions.insert(name.to_string(), function);
+        Ok(())
+    }
+
+    /// Forgets a function. Views that call it have its body written out, and keep it.
+    pub fn drop_function(&mut self, name: &str) -> Result<(), DeclareError> {
+        let found = self.functions.remove(name).map(|_| ());
+        found.ok_or_else(|| {
+            DeclareError::NotFound(format!("cannot drop {name:?}: there is no function of that name"))
+        })
+    }
+
+    /// The declared functions by name.
+    pub fn functions(&self) -> &Functions {
+        &self.functions
     }
 
     /// Forgets a table or a view that nothing uses.
@@ -182,6 +216,9 @@ impl Catalogue {
             Kind::Table(_) => {
                 Err(DeclareError::Invalid("a table has no plan: name a view or write a SELECT".into()))
             }
+            Kind::Function(_) => {
+                Err(DeclareError::Invalid("a function has no plan: write a SELECT that calls it".into()))
+            }
         }
     }
 
@@ -189,9 +226,10 @@ impl Catalogue {
         &self,
         name: &Arc<str>,
         sql: &Arc<str>,
-        query: datafusion::sql::sqlparser::ast::Query,
+        mut query: datafusion::sql::sqlparser::ast::Query,
         key: Option<&[String]>,
     ) -> Result<Compiled, DeclareError> {
+        functions::expand(&mut query, &self.functions)?;
         lower::compile(name, sql, query, key, &self.relations(), &|name| self.unique(name))
     }
 
@@ -208,14 +246,15 @@ impl Catalogue {
         }
         let declared = match kind {
             Kind::Table(mapping) => Declared::Table(mapping),
-            Kind::View(query) => {
+            Kind::View(mut query) => {
+                functions::expand(&mut query, &self.functions)?;
                 let query = lower::inlined(&name, *query, &self.relations())?;
                 Declared::View { name, query: Arc::new(query) }
             }
             Kind::MaterializedView(query, key) => {
                 Declared::MaterializedView(Arc::new(self.compiled(&name, &sql, *query, key.as_deref())?))
             }
-            Kind::Query(_) => {
+            Kind::Function(_) | Kind::Query(_) => {
                 return Err(DeclareError::Unsupported(
                     "a query without a name cannot be declared: write CREATE MATERIALIZED VIEW name AS before it".into(),
                 ));

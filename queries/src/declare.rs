@@ -7,6 +7,7 @@ mod table;
 pub(crate) mod text;
 
 use crate::DeclareError;
+use crate::rewrite::functions::{self, Function};
 use dataflows::Table;
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::resolve::resolve_table_references;
@@ -38,6 +39,8 @@ pub enum Kind {
     View(Box<ast::Query>),
     /// `CREATE MATERIALIZED VIEW`, with the columns of `WITH (key = '..')`.
     MaterializedView(Box<ast::Query>, Option<Vec<String>>),
+    /// `CREATE FUNCTION .. LANGUAGE SQL`.
+    Function(Box<Function>),
     /// A bare query, for those who explain one.
     Query(Box<ast::Query>),
 }
@@ -64,7 +67,15 @@ pub fn originated(sql: &str, mut fresh: impl FnMut() -> String) -> Result<String
     Ok(texts.join(";\n"))
 }
 
-fn statement(parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareError> {
+fn statement(mut parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareError> {
+    // Before names are collected: those of window functions are no tables, but their arguments are.
+    if let Parsed::Statement(inner) = &mut parsed {
+        match inner.as_mut() {
+            ast::Statement::CreateView(view) => crate::rewrite::rewrite(&mut view.query)?,
+            ast::Statement::Query(query) => crate::rewrite::rewrite(query)?,
+            _ => {}
+        }
+    }
     let (names, _) = resolve_table_references(&parsed, true).map_err(error::from_datafusion)?;
     let names = names.iter().map(|name| name.table().to_string());
     let names = names.filter(|name| !mutual::is_mark(name)).collect();
@@ -86,6 +97,11 @@ fn statement(parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareError> {
             ast::Statement::Query(query) => {
                 let kind = Kind::Query(query);
                 Ok(Statement { name: "query".into(), sql, names, kind, if_not_exists: false })
+            }
+            ast::Statement::CreateFunction(create) => {
+                let (name, function) = functions::parse(&create)?;
+                let kind = Kind::Function(Box::new(function));
+                Ok(Statement { name: name.into(), sql, names: vec![], kind, if_not_exists: false })
             }
             other => Err(not_declared(&other.to_string())),
         },

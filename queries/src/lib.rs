@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`declare`] | `Statement` | SQL text to statements, each with its own text and place |
 //! | [`catalogue`] | [`Catalogue`] | declared tables and views, in order, with what they use |
+//! | [`rewrite`] | | spellings of other systems, written as DataFusion plans them |
 //! | [`lower`] | [`Compiled`] | a query to a `Plan` that a dataflow can maintain |
 //! | [`batch`] | | the same query by DataFusion in batch: the oracle |
 //! | [`explain`] | | a view's stages as text |
@@ -15,6 +16,7 @@ pub mod catalogue;
 pub mod declare;
 pub mod explain;
 pub mod lower;
+pub mod rewrite;
 pub mod session;
 
 pub use api::host::DeclareError;

@@ -4,8 +4,12 @@
 //! LIMIT means nothing else.
 mod aggregate;
 mod asof;
+pub(crate) mod clock;
 mod fetch;
+mod flatten;
 mod join;
+mod lateral;
+mod lists;
 mod map;
 pub(crate) mod names;
 mod nulls;
@@ -14,6 +18,7 @@ pub(crate) mod recursive;
 mod refuse;
 mod sets;
 mod subquery;
+mod temporal;
 mod ties;
 mod top;
 mod using;
@@ -70,6 +75,7 @@ pub(crate) fn compile(
     let typed = with_types(typed, &schema)?;
     let logical = ties::total(typed).map_err(from_datafusion)?;
     let optimised = planner::optimise(logical.clone())?;
+    let optimised = lateral::crossed(optimised).and_then(clock::joined).map_err(from_datafusion)?;
     let lowered = Lowering { key_of }.lower(&optimised)?;
     let plan = renamed(lowered.plan, schema.clone());
     let unique = lowered.key;
@@ -208,6 +214,10 @@ impl Lowering<'_> {
         match plan {
             LogicalPlan::TableScan(scan) => self.scan(scan),
             LogicalPlan::SubqueryAlias(alias) => self.lower(&alias.input),
+            LogicalPlan::Unnest(node) => self.unnest(node),
+            LogicalPlan::Projection(projection) if clock::is_clock(&projection.input) => {
+                self.of_clock(projection)
+            }
             LogicalPlan::Projection(projection) => {
                 let input = self.lower(&projection.input)?;
                 self.project(input, projection)
@@ -273,6 +283,7 @@ impl Lowering<'_> {
             return Ok(kept);
         }
         match input {
+            _ if clock::has_now(predicate) => self.temporal(predicate, input),
             LogicalPlan::Projection(projection) if leads_to_window(&projection.input) => {
                 let predicate = below(predicate, &projection.schema, &projection.expr)?;
                 let kept = self.filter(&predicate, &projection.input)?;

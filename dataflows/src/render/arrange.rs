@@ -148,6 +148,7 @@ impl<'s> Renderer<'_, 's> {
             | Plan::Map { .. }
             | Plan::Union { .. }
             | Plan::Local { .. }
+            | Plan::Flatten { .. }
             | Plan::Negate(_) => {
                 return None;
             }
@@ -160,6 +161,7 @@ impl<'s> Renderer<'_, 's> {
             | Plan::Aggregate { .. }
             | Plan::Recursive { .. }
             | Plan::TopK { .. }
+            | Plan::Temporal { .. }
             | Plan::Window { .. } => {}
         }
         let prefix = format!("{fingerprint}{SEPARATOR}");

@@ -16,6 +16,8 @@ type Cells = Vec<ScalarValue>;
 /// Tables and the events they were fed.
 #[derive(Default)]
 pub struct Oracle {
+    /// What the clock shows.
+    pub now: i64,
     tables: BTreeMap<String, (Table, BTreeMap<Cells2, Cells>)>,
     /// What the relations of a recursion hold in a round.
     locals: RefCell<BTreeMap<String, Vec<Cells>>>,
@@ -95,6 +97,45 @@ impl Oracle {
             }
             Plan::Union { inputs, .. } => self.union(inputs),
             Plan::Negate(_) => panic!("only below a union"),
+            Plan::Flatten { input, lists, .. } => {
+                let mut found = vec![];
+                for row in self.rows(input) {
+                    let parts: Vec<(usize, ArrayRef)> = lists
+                        .iter()
+                        .map(|i| match &row[*i] {
+                            ScalarValue::List(list) if list.is_valid(0) => (*i, list.value(0)),
+                            ScalarValue::List(list) => (*i, new_empty_array(&list.value_type())),
+                            other => panic!("{other} is no list"),
+                        })
+                        .collect();
+                    let longest = parts.iter().map(|(_, part)| part.len()).max().unwrap();
+                    for k in 0..longest {
+                        let mut row = row.clone();
+                        for (i, part) in &parts {
+                            row[*i] = match k < part.len() {
+                                true => ScalarValue::try_from_array(part, k).unwrap(),
+                                false => ScalarValue::try_from(part.data_type()).unwrap(),
+                            };
+                        }
+                        found.push(row);
+                    }
+                }
+                found
+            }
+            Plan::Temporal { input, from, until } => {
+                let value = |expr: &Option<Expr>, row: &Cells, none: i64| match expr {
+                    None => Some(none),
+                    Some(expr) => match self.eval(expr, input, row) {
+                        ScalarValue::Int64(bound) => bound,
+                        other => panic!("{other} is no bound"),
+                    },
+                };
+                let there = |row: &Cells| {
+                    let (from, until) = (value(from, row, 0), value(until, row, i64::MAX));
+                    from.zip(until).is_some_and(|(from, until)| from <= self.now && self.now < until)
+                };
+                self.rows(input).into_iter().filter(there).collect()
+            }
             Plan::Distinct(input) => {
                 let mut seen = BTreeSet::new();
                 self.rows(input).into_iter().filter(|r| seen.insert(format!("{r:?}"))).collect()

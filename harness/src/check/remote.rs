@@ -54,7 +54,7 @@ fn compare(
     let (catalogue, declared) = naive::declared(&truth.catalogue, &truth.statements, time)?;
     let tables = naive::tables(truth.source, truth.bindings, declared, &positions, time)?;
     for (name, answer) in answers {
-        let batches = match queries::batch::answer(&catalogue, &name, &tables) {
+        let batches = match queries::batch::answer_at(&catalogue, &name, &tables, Some(time)) {
             Ok(batches) => batches,
             Err(why) => {
                 report.skipped.push(format!("{name}: {why}"));

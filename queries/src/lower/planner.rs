@@ -3,6 +3,7 @@ mod casts;
 
 use super::aggregate::{functions, meaning, sets};
 use super::recursive::{self, Held};
+use super::{clock, lateral, lists};
 use crate::DeclareError;
 use crate::declare::error::{from_datafusion, nearest};
 use crate::declare::mutual;
@@ -131,7 +132,7 @@ impl ContextProvider for Names<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        STATE.scalar_functions().get(name).cloned()
+        lists::function(name).or_else(|| STATE.scalar_functions().get(name).cloned())
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -190,6 +191,7 @@ pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, D
 
 /// A query, with what DataFusion would understand otherwise than PostgreSQL said in other words.
 pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan, DeclareError> {
+    crate::rewrite::rewrite(&mut query)?;
     super::fetch::said_as_limit(&mut query)?;
     super::asof::rewrite(&mut query)?;
     super::using::rewrite(&mut query, &|text| column_names(text, names))?;
@@ -198,6 +200,8 @@ pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan
     SqlToRel::new(names)
         .sql_statement_to_plan(Statement::Query(Box::new(query)))
         .and_then(meaning::as_in_postgres)
+        .and_then(lateral::attached)
+        .and_then(clock::placed)
         .map_err(from_datafusion)
 }
 

@@ -333,6 +333,8 @@ fn dies(plan: &Plan) -> bool {
         | Plan::Outer { .. }
         | Plan::Bag { .. }
         | Plan::Cross { .. }
+        | Plan::Flatten { .. }
+        | Plan::Temporal { .. }
         | Plan::Window { .. } => false,
     }
 }
@@ -357,6 +359,8 @@ fn is_linear(plan: &Plan) -> bool {
         | Plan::Outer { .. }
         | Plan::Bag { .. }
         | Plan::Cross { .. }
+        | Plan::Flatten { .. }
+        | Plan::Temporal { .. }
         | Plan::Window { .. }
         | Plan::TopK { .. } => false,
     }

@@ -28,13 +28,10 @@ fn step(found: bool) -> TreeNodeRecursion {
 }
 
 fn relation(node: &LogicalPlan) -> Option<String> {
-    Some(match node {
-        LogicalPlan::RecursiveQuery(query) => return super::recursive::refusal(query),
-        LogicalPlan::Unnest(_) => {
-            "UNNEST is not maintained: declare a table with one row an element, by OPTIONS ('each' 'data.items')".into()
-        }
-        _ => return None,
-    })
+    match node {
+        LogicalPlan::RecursiveQuery(query) => super::recursive::refusal(query),
+        _ => None,
+    }
 }
 
 fn expression(expr: &Expr) -> Option<String> {
@@ -42,7 +39,7 @@ fn expression(expr: &Expr) -> Option<String> {
         Expr::ScalarFunction(call) => match call.func.signature().volatility {
             Volatility::Immutable => None,
             Volatility::Stable => Some(format!(
-                "{}() follows the clock, which is not maintained yet: compare the column `time` of the events with each other, or put the limit into the read",
+                "{}() follows a clock or a setting that is not the logical clock: write now()",
                 call.func.name()
             )),
             Volatility::Volatile => Some(format!(
@@ -51,11 +48,11 @@ fn expression(expr: &Expr) -> Option<String> {
             )),
         },
         Expr::WindowFunction(call) => super::window::refusal(call),
-        Expr::Unnest(_) => {
-            Some("UNNEST is not maintained: declare a table with one row an element, by OPTIONS ('each' 'data.items')".into())
-        }
+        Expr::Placeholder(_) if super::clock::is_now(expr) => None,
         Expr::Placeholder(_) => Some("a parameter has no value in a standing query: write the value".into()),
-        Expr::ScalarVariable(..) => Some("a variable has no value in a standing query: write the value".into()),
+        Expr::ScalarVariable(..) => {
+            Some("a variable has no value in a standing query: write the value".into())
+        }
         _ => None,
     }
 }

@@ -1,5 +1,5 @@
 //! What a `Plan` means, said once more and as simply as can be: multisets of rows in hash maps. Slow, and for tests only.
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_empty_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_empty_array};
 use arrow::datatypes::{DataType, SchemaRef};
 use dataflows::Plan;
 use dataflows::plan::{Aggregate, Expr, Function, Kept, Order, Outer};
@@ -67,9 +67,67 @@ pub fn evaluate(plan: &Plan, tables: &BTreeMap<String, Vec<RecordBatch>>) -> Bag
             top(of(input), partition, order, *offset, *limit, *number)
         }
         Plan::Window { .. } => panic!("windows are evaluated by the engine, in tests/windows.rs"),
+        Plan::Flatten { input, lists, .. } => flattened(of(input), lists),
+        Plan::Temporal { input, from, until } => {
+            let clock = &tables[dataflows::plan::CLOCK][0];
+            let ScalarValue::TimestampMillisecond(Some(now), _) =
+                ScalarValue::try_from_array(clock.column(0), 0).unwrap()
+            else {
+                panic!("the clock shows milliseconds")
+            };
+            let width = input.schema().fields().len();
+            let all = (0..width).map(|i| -> Expr {
+                let name = input.schema().field(i).name().clone();
+                std::sync::Arc::new(datafusion::physical_expr::expressions::Column::new(&name, i))
+            });
+            let bounds = [from, until].into_iter().flatten().cloned();
+            let rows = mapped(of(input), &input.schema(), &None, &Some(all.chain(bounds).collect()));
+            let mut found = Bag::new();
+            for (mut row, n) in rows {
+                let mut bounds = row.split_off(width).into_iter();
+                let mut next = |none: i64| match bounds.next() {
+                    Some(ScalarValue::Int64(bound)) => bound,
+                    _ => Some(none),
+                };
+                let first = if from.is_some() { next(0) } else { Some(0) };
+                let end = if until.is_some() { next(i64::MAX) } else { Some(i64::MAX) };
+                if first.zip(end).is_some_and(|(first, end)| first <= now && now < end) {
+                    *found.entry(row).or_default() += n;
+                }
+            }
+            found
+        }
     };
     found.retain(|_, n| *n != 0);
     assert!(matches!(plan, Plan::Negate(_)) || found.values().all(|n| *n > 0), "negative rows in\n{plan}");
+    found
+}
+
+fn flattened(rows: Bag, lists: &[usize]) -> Bag {
+    let mut found = Bag::new();
+    for (row, n) in rows {
+        let parts: Vec<(usize, Vec<ScalarValue>)> = lists
+            .iter()
+            .map(|i| {
+                let ScalarValue::List(list) = &row[*i] else { panic!("{} is no list", row[*i]) };
+                let values = match list.is_valid(0) {
+                    true => list.value(0),
+                    false => new_empty_array(&list.value_type()),
+                };
+                (*i, (0..values.len()).map(|k| ScalarValue::try_from_array(&values, k).unwrap()).collect())
+            })
+            .collect();
+        let longest = parts.iter().map(|(_, part)| part.len()).max().unwrap();
+        for k in 0..longest {
+            let mut row = row.clone();
+            for (i, part) in &parts {
+                let ScalarValue::List(list) = &row[*i] else { panic!("checked above") };
+                let null = ScalarValue::try_from(&list.value_type()).unwrap();
+                row[*i] = part.get(k).cloned().unwrap_or(null);
+            }
+            *found.entry(row).or_default() += n;
+        }
+    }
     found
 }
 

@@ -48,6 +48,8 @@ pub(super) fn check(plan: &Plan) -> Result<(), String> {
         Plan::Recursive { .. } => Err("a recursion that reads the recursion around it is not supported: name both in one WITH MUTUALLY RECURSIVE".into()),
         Plan::Window { .. } => Err("a window function that reads the recursion around it is not supported: use GROUP BY, or ORDER BY .. LIMIT".into()),
         Plan::Bag { .. } => Err("EXCEPT ALL or INTERSECT ALL that reads the recursion around it is not supported: leave ALL out".into()),
+        Plan::Flatten { .. } => Err("UNNEST, or another function that gives rows, over the recursion around it is not supported: join with a table of its elements".into()),
+        Plan::Temporal { .. } => Err("now() compared with a column of the recursion around it is not supported: filter before or after".into()),
         Plan::Outer { .. } | Plan::Cross { .. } => Err("a join inside a recursion was not spelled out".into()),
         Plan::Get { .. }
         | Plan::Values { .. }
@@ -112,6 +114,8 @@ impl<'i> Body<'i> {
             | Plan::Outer { .. }
             | Plan::Bag { .. }
             | Plan::Cross { .. }
+            | Plan::Flatten { .. }
+            | Plan::Temporal { .. }
             | Plan::Window { .. } => reduce::consolidated(rows),
         }
     }
@@ -132,7 +136,12 @@ impl<'i> Body<'i> {
             Plan::Get { .. } | Plan::Values { .. } | Plan::Recursive { .. } => {
                 unreachable!("what reads no binding has entered")
             }
-            Plan::Outer { .. } | Plan::Bag { .. } | Plan::Cross { .. } | Plan::Window { .. } => {
+            Plan::Outer { .. }
+            | Plan::Bag { .. }
+            | Plan::Cross { .. }
+            | Plan::Flatten { .. }
+            | Plan::Temporal { .. }
+            | Plan::Window { .. } => {
                 unreachable!("refused by check, or spelled out")
             }
             Plan::Local { name, .. } => {

@@ -1,0 +1,171 @@
+//! Spellings that DataFusion does not plan, written with those that it does: on the syntax tree, before any name is looked up.
+//!
+//! | file | what |
+//! |---|---|
+//! | `tokens` | what the parser does not read, before it |
+//! | [`ddl`] | clauses of CREATE TABLE that mean nothing here |
+//! | `windowing` | TUMBLE, HOP, CUMULATE and SESSION in FROM |
+//! | `elements` | functions that give rows: written as UNNEST of a list |
+//! | `clock` | current_date, localtimestamp and the like: written with now() |
+//! | [`functions`] | CREATE FUNCTION .. LANGUAGE SQL: written out where they are called |
+mod clock;
+pub mod ddl;
+mod elements;
+pub mod functions;
+pub(crate) mod tokens;
+mod windowing;
+
+use crate::DeclareError;
+use datafusion::sql::sqlparser::ast::{self, Expr, Query, Select, TableFactor, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+use std::ops::ControlFlow;
+
+/// Rewrites a query in place. What was rewritten is not rewritten again.
+pub(crate) fn rewrite(query: &mut Query) -> Result<(), DeclareError> {
+    match query.visit(&mut Rewriter) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(why) => Err(why),
+    }
+}
+
+struct Rewriter;
+
+impl VisitorMut for Rewriter {
+    type Break = DeclareError;
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DeclareError> {
+        flow(windowing::rewrite(factor).and_then(|()| elements::in_from(factor)))
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DeclareError> {
+        for item in &mut select.projection {
+            clock::name(item);
+            if let ControlFlow::Break(why) = flow(elements::in_list(item)) {
+                return ControlFlow::Break(why);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DeclareError> {
+        flow(clock::rewrite(expr))
+    }
+}
+
+fn flow(found: Result<(), DeclareError>) -> ControlFlow<DeclareError> {
+    match found {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(why) => ControlFlow::Break(why),
+    }
+}
+
+/// A text of our own as syntax, without places: they would not be those of the author's text.
+fn parser(sql: &str) -> Result<Parser<'static>, DeclareError> {
+    const DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&DIALECT, sql).tokenize().map_err(|why| invalid(sql, why.to_string()))?;
+    Ok(Parser::new(&DIALECT).with_tokens(tokens))
+}
+
+fn query(sql: &str) -> Result<Query, DeclareError> {
+    parser(sql)?.parse_query().map(|query| *query).map_err(|why| invalid(sql, why.to_string()))
+}
+
+fn expression(sql: &str) -> Result<Expr, DeclareError> {
+    parser(sql)?.parse_expr().map_err(|why| invalid(sql, why.to_string()))
+}
+
+fn invalid(sql: &str, why: String) -> DeclareError {
+    DeclareError::Invalid(format!("cannot read {sql}: {why}"))
+}
+
+/// The name of a function without a schema, in lower case.
+fn function_name(name: &ast::ObjectName) -> String {
+    match name.0.as_slice() {
+        [part] => part.as_ident().map(|word| word.value.to_lowercase()).unwrap_or_default(),
+        // PostgreSQL's own functions may be called by their schema.
+        [schema, part] if schema.to_string().eq_ignore_ascii_case("pg_catalog") => {
+            part.as_ident().map(|word| word.value.to_lowercase()).unwrap_or_default()
+        }
+        _ => String::new(),
+    }
+}
+
+/// The arguments of a call that has nothing else: no DISTINCT, no OVER.
+fn plain_arguments(call: &ast::Function) -> Option<Vec<Expr>> {
+    let extra = call.filter.is_some() || call.over.is_some() || !call.within_group.is_empty();
+    match &call.args {
+        _ if extra => None,
+        ast::FunctionArguments::None => Some(vec![]),
+        ast::FunctionArguments::Subquery(_) => None,
+        ast::FunctionArguments::List(list)
+            if list.duplicate_treatment.is_none() && list.clauses.is_empty() =>
+        {
+            list.args.iter().map(expression_of).collect()
+        }
+        ast::FunctionArguments::List(_) => None,
+    }
+}
+
+fn expression_of(argument: &ast::FunctionArg) -> Option<Expr> {
+    match argument {
+        ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    }
+}
+
+/// `name(arguments)`.
+fn call(name: &str, arguments: &[Expr]) -> Result<Expr, DeclareError> {
+    let list: Vec<String> = arguments.iter().map(Expr::to_string).collect();
+    expression(&format!("{name}({})", list.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_become_what_can_be_planned() {
+        let cases = [
+            (
+                "SELECT * FROM TUMBLE(t, ts, INTERVAL '5' MINUTE) AS w",
+                "SELECT * FROM (SELECT *, date_bin(INTERVAL '5' MINUTE, ts) AS window_start, \
+                 date_bin(INTERVAL '5' MINUTE, ts) + INTERVAL '5' MINUTE AS window_end FROM t WHERE ts IS NOT NULL) AS w",
+            ),
+            (
+                "SELECT * FROM generate_series(1, 3)",
+                "SELECT * FROM UNNEST(generate_series(1, 3)) AS generate_series (generate_series)",
+            ),
+            (
+                "SELECT i FROM t, unnest(t.a) WITH ORDINALITY AS x(i, n)",
+                "SELECT i FROM t, UNNEST(t.a, generate_series(1, array_length(t.a))) AS x (i, n)",
+            ),
+            (
+                "SELECT generate_series(1, n) FROM t",
+                "SELECT unnest(generate_series(1, n)) AS generate_series FROM t",
+            ),
+            (
+                "SELECT unnest(generate_series(1, n)) AS i FROM t",
+                "SELECT unnest(generate_series(1, n)) AS i FROM t",
+            ),
+            (
+                "SELECT * FROM SESSION(t, ts, INTERVAL '5' MINUTE, k)",
+                "SELECT * FROM (SELECT * EXCEPT (__begins, __session), min(ts) OVER (PARTITION BY k, __session) AS window_start, \
+                 max(ts) OVER (PARTITION BY k, __session) + INTERVAL '5' MINUTE AS window_end FROM (SELECT *, sum(__begins) OVER \
+                 (PARTITION BY k ORDER BY ts RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS __session FROM (SELECT *, \
+                 CASE WHEN ts <= lag(ts) OVER (PARTITION BY k ORDER BY ts) + INTERVAL '5' MINUTE THEN 0 ELSE 1 END AS __begins \
+                 FROM t WHERE ts IS NOT NULL) AS __marked) AS __numbered) AS t",
+            ),
+            ("SELECT current_date", "SELECT CAST(now() AS DATE) AS current_date"),
+        ];
+        for (written, expected) in cases {
+            let mut found = query(written).unwrap_or_else(|why| panic!("{written}: {why}"));
+            rewrite(&mut found).unwrap_or_else(|why| panic!("{written}: {why}"));
+            assert_eq!(found.to_string(), expected, "{written}");
+            let once = found.to_string();
+            rewrite(&mut found).unwrap_or_else(|why| panic!("{written}: {why}"));
+            assert_eq!(found.to_string(), once, "{written} rewritten twice");
+        }
+    }
+}
