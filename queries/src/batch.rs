@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result as PlanResult};
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::collect;
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ fn names(plan: &LogicalPlan) -> PlanResult<Vec<String>> {
 
 fn run(compiled: &Compiled, known: &Known) -> Result<Vec<RecordBatch>, DeclareError> {
     let plan = over_rows(compiled.logical.clone(), known).map_err(from_datafusion)?;
-    let state = SessionStateBuilder::new().with_config(settings()).with_default_features().build();
+    let state = crate::functions::state(settings());
     // A thread of its own: the caller may be inside a runtime, where another one cannot be entered.
     let batches = std::thread::scope(|scope| {
         scope.spawn(|| collected(&state, &plan)).join().expect("the batch engine reports its failures")

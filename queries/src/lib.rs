@@ -5,6 +5,7 @@
 //! | [`declare`] | `Statement` | SQL text to statements, each with its own text and place |
 //! | [`catalogue`] | [`Catalogue`] | declared tables and views, in order, with what they use |
 //! | [`lower`] | [`Compiled`] | a query to a `Plan` that a dataflow can maintain |
+//! | [`functions`] | | PostgreSQL's functions, operators and types: one registry for all |
 //! | [`batch`] | | the same query by DataFusion in batch: the oracle |
 //! | [`explain`] | | a view's stages as text |
 //! | [`api`] | | the warp API |
@@ -13,6 +14,7 @@ pub mod batch;
 pub mod catalogue;
 pub mod declare;
 pub mod explain;
+pub mod functions;
 pub mod lower;
 
 pub use api::host::DeclareError;

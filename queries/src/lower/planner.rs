@@ -1,16 +1,17 @@
 //! SQL to DataFusion's logical plan and through its optimiser: which names there are, which settings, which rules.
 use crate::DeclareError;
 use crate::declare::error::{from_datafusion, nearest};
+use crate::functions;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result, TableReference};
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{
     AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
+use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::SqlToRel;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
@@ -69,8 +70,7 @@ pub(crate) fn settings() -> SessionConfig {
     config
 }
 
-static STATE: LazyLock<SessionState> =
-    LazyLock::new(|| SessionStateBuilder::new().with_config(settings()).with_default_features().build());
+static STATE: LazyLock<SessionState> = LazyLock::new(|| functions::state(settings()));
 
 struct Names<'a> {
     relations: &'a Relations,
@@ -92,6 +92,10 @@ impl ContextProvider for Names<'_> {
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
         STATE.expr_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(functions::types())
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
@@ -136,19 +140,20 @@ impl ContextProvider for Names<'_> {
 }
 
 /// A query as it was written, with every name resolved and views in their places.
-pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
+pub(crate) fn plan(mut query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
     if query.with.as_ref().is_some_and(|with| with.recursive) {
         return Err(DeclareError::Unsupported(
             "WITH RECURSIVE is not maintained yet: write the levels out as a UNION of joins".into(),
         ));
     }
+    functions::postgresql_syntax(&mut query);
     let names = Names { relations };
     SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(Box::new(query))).map_err(from_datafusion)
 }
 
 /// Types made equal where they must be, and columns that nobody reads taken out.
 pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
-    let typed = Analyzer::new()
+    let typed = functions::analyzer()
         .execute_and_check(plan, STATE.config_options(), |_, _| {})
         .map_err(from_datafusion)?;
     run(Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]), typed)
