@@ -7,7 +7,8 @@
 //! | `operators` | operators that are planned otherwise |
 //! | `rewrite` | casts and operators whose meaning depends on types |
 //! | `call` | a function of ours as DataFusion calls it |
-//! | `cast`, `numeric`, `text`, `datetime`, `interval`, `calendar`, `template`, `picture`, `json` | the functions |
+//! | `array`, `cast`, `numeric`, `text`, `datetime`, `interval`, `calendar`, `template`, `picture`, `json` | the functions |
+mod array;
 mod calendar;
 mod call;
 mod cast;
@@ -34,21 +35,35 @@ use datafusion::optimizer::Analyzer;
 use datafusion::prelude::SessionConfig;
 use std::sync::Arc;
 
+/// Second names of functions that are ours.
+const ALIASES: [(&str, &str); 4] = [
+    ("substr", "substring"),
+    ("date_trunc", "datetrunc"),
+    ("array_length", "list_length"),
+    ("string_to_array", "string_to_list"),
+];
+
 /// DataFusion's defaults with the functions, operators and rewrites of PostgreSQL.
 pub fn state(config: SessionConfig) -> SessionState {
-    let mut state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    // The first planner that takes an operator decides, so ours comes first.
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.insert(0, Arc::new(operators::Operators) as Arc<dyn ExprPlanner>);
+    let mut state = builder.with_type_planner(types()).build();
     datafusion_pg_functions::register_all(&mut state);
     datafusion_functions_json::register_all(&mut state).expect("a session state registers everything");
     for function in functions() {
+        // The names beside the first would otherwise go on meaning DataFusion's.
+        state.deregister_udf(function.name()).expect("a session state forgets every function");
+        let names = ALIASES.iter().filter(|(name, _)| *name == function.name()).map(|(_, alias)| *alias);
+        let names: Vec<&str> = names.collect();
+        let function = function.with_aliases(names);
         state.register_udf(Arc::new(function)).expect("a session state registers every function");
     }
-    // Ours come first: a planner that takes an operator is the last to be asked.
-    let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(operators::Operators)];
-    planners.extend(state.expr_planners().iter().cloned());
-    let mut builder =
-        SessionStateBuilder::new_from_existing(state).with_expr_planners(planners).with_type_planner(types());
-    builder.analyzer().get_or_insert_default().function_rewrites.push(Arc::new(rewrite::PostgreSql));
-    builder.build()
+    state
+        .register_function_rewrite(Arc::new(rewrite::PostgreSql))
+        .expect("a session state registers every rewrite");
+    state
 }
 
 /// The types of casts.
@@ -65,6 +80,7 @@ pub(crate) fn analyzer() -> Analyzer {
 
 fn functions() -> Vec<ScalarUDF> {
     let lists = [
+        array::functions(),
         numeric::functions(),
         text::functions(),
         datetime::functions(),

@@ -32,10 +32,6 @@ pub(super) enum Kind {
     Time,
     /// `interval`.
     Interval,
-    /// `bytea`.
-    Bytes,
-    /// A boolean.
-    Boolean,
     /// A list of text.
     Texts,
     /// Any list.
@@ -96,11 +92,6 @@ impl Kind {
                 Interval(_) | Duration(_) => Some(INTERVAL),
                 _ => text.then_some(INTERVAL),
             },
-            Kind::Bytes => match have {
-                Binary | LargeBinary | BinaryView | FixedSizeBinary(_) => Some(Binary),
-                _ => text.then_some(Binary),
-            },
-            Kind::Boolean => matches!(have, Boolean | Null).then_some(Boolean),
             Kind::Texts => match have {
                 List(_) | LargeList(_) | FixedSizeList(..) => Some(texts()),
                 _ => None,

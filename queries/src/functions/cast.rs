@@ -114,6 +114,12 @@ fn from_text(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRe
             Ok(Arc::new(cells.iter().map(Option::as_deref).collect::<BinaryArray>()))
         }
         DataType::List(field) => list(texts, field, to),
+        DataType::Interval(_) => {
+            let words =
+                texts.iter().map(|text| text.map(|t| super::interval::words(t).unwrap_or(t.to_string())));
+            let words: ArrayRef = Arc::new(words.collect::<StringArray>());
+            strictly(&words, to)
+        }
         _ => {
             let trimmed: StringArray = texts.iter().map(|text| text.map(str::trim)).collect();
             let trimmed: ArrayRef = Arc::new(trimmed);

@@ -1,5 +1,5 @@
 //! Dates and times: parts, truncation, construction, time zones.
-use super::calendar::{DAY, Moment, days, days_of};
+use super::calendar::{Moment, days, days_of};
 use super::call::{INTERVAL, Kind, TIME, TIMESTAMP, Takes, fail, instant, native, native_to, strict};
 use super::rewrite::call;
 use arrow::array::*;
@@ -20,7 +20,13 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     vec![
         native(
             "date_trunc",
-            Takes::Forms(&[&[Text, Instant], &[Text, Date], &[Text, Timestamp], &[Text, Interval]]),
+            Takes::Forms(&[
+                &[Text, Instant],
+                &[Text, Date],
+                &[Text, Timestamp],
+                &[Text, Interval],
+                &[Text, Instant, Text],
+            ]),
             same,
             truncate,
         ),
@@ -303,9 +309,4 @@ pub(super) fn at_time_zone(zone: &Expr, at: &Expr, at_type: &DataType) -> Result
         }
         _ => None,
     })
-}
-
-/// Nanoseconds of whole days, for those who build timestamps.
-pub(super) const fn midnight(days: i64) -> i64 {
-    days * DAY
 }

@@ -215,3 +215,60 @@ fn make(columns: &[ArrayRef], rows: usize, _to: &DataType) -> Result<ArrayRef> {
         fits(part(0, i) * 12 + part(1, i), part(2, i) * 7 + part(3, i), nanoseconds)
     })?)
 }
+
+/// An interval in words (`1 days 2 hours`) where it is written as `1 12:30:00`, `1-2` or `P1DT2H`; none where it is in words already.
+pub(super) fn words(text: &str) -> Option<String> {
+    let text = text.trim();
+    if let Some(iso) = text.strip_prefix('P') {
+        return iso_words(iso);
+    }
+    let (mut out, mut changed): (Vec<String>, bool) = (vec![], false);
+    let parts: Vec<&str> = text.split_whitespace().collect();
+    for (i, part) in parts.iter().enumerate() {
+        let (sign, bare) = part.strip_prefix('-').map_or(("", *part), |bare| ("-", bare));
+        let number = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let pieces: Vec<&str> = bare.split(':').collect();
+        if matches!(pieces.len(), 2 | 3) && pieces.iter().all(|p| number(p)) {
+            let units = ["hours", "minutes", "seconds"];
+            out.extend(pieces.iter().zip(units).map(|(piece, unit)| format!("{sign}{piece} {unit}")));
+            changed = true;
+        } else if let Some((years, months)) = bare.split_once('-').filter(|(a, b)| number(a) && number(b)) {
+            out.push(format!("{sign}{years} years {sign}{months} months"));
+            changed = true;
+        } else {
+            out.push(part.to_string());
+            // A number before a time of day counts days.
+            if number(bare) && parts.get(i + 1).is_some_and(|next| next.contains(':')) {
+                out.push("days".into());
+                changed = true;
+            }
+        }
+    }
+    changed.then(|| out.join(" "))
+}
+
+fn iso_words(text: &str) -> Option<String> {
+    let (mut out, mut number, mut in_time) = (vec![], String::new(), false);
+    for c in text.chars() {
+        let unit = match (c, in_time) {
+            ('T', false) => {
+                in_time = true;
+                continue;
+            }
+            ('0'..='9' | '.' | '-', _) => {
+                number.push(c);
+                continue;
+            }
+            ('Y', false) => "years",
+            ('M', false) => "months",
+            ('W', false) => "weeks",
+            ('D', false) => "days",
+            ('H', true) => "hours",
+            ('M', true) => "minutes",
+            ('S', true) => "seconds",
+            _ => return None,
+        };
+        out.push(format!("{} {unit}", std::mem::take(&mut number)));
+    }
+    (number.is_empty() && !out.is_empty()).then(|| out.join(" "))
+}

@@ -34,9 +34,11 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     for name in ["json_array_length", "jsonb_array_length"] {
         found.push(native(name, one, |_| DataType::Int32, length));
     }
-    for name in ["json_extract_path", "jsonb_extract_path"] {
-        found.push(native(name, named, text, |c, n, _| along(c, n, false)));
-    }
+    found.push(native("json_extract_path", named, text, |c, n, _| along(c, n, false)));
+    found.push(native("jsonb_extract_path", named, text, |c, n, _| {
+        let raw = along(c, n, false)?;
+        each(std::slice::from_ref(&raw), n, |t| Ok(Some(parse(t)?.canonical())))
+    }));
     for name in ["json_extract_path_text", "jsonb_extract_path_text"] {
         found.push(native(name, named, text, |c, n, _| along(c, n, true)));
     }

@@ -1,5 +1,5 @@
 //! Numbers: what a decimal or a float does in PostgreSQL where DataFusion does something else.
-use super::call::{Kind, Takes, bounded, fail, native, native_to, strict};
+use super::call::{Kind, Takes, fail, native, native_to, strict};
 use arrow::array::*;
 use arrow::datatypes::*;
 use datafusion::common::Result;
@@ -27,17 +27,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             |_| DataType::Int64,
             |c, _, _| Ok(Arc::new(c[0].as_primitive::<Int64Type>().unary::<_, Int64Type>(|v| !v))),
         ),
-        native(
-            "array_fill_bound",
-            Takes::Forms(&[&[Integer]]),
-            |_| DataType::Int64,
-            |c, _, _| {
-                for v in c[0].as_primitive::<Int64Type>().iter().flatten() {
-                    bounded("array", usize::try_from(v).unwrap_or(0).saturating_mul(8))?;
-                }
-                Ok(c[0].clone())
-            },
-        ),
+        native("div", Takes::Forms(&[&[Numeric, Numeric]]), |_| DataType::Decimal128(38, 0), whole_quotient),
     ]
 }
 
@@ -88,6 +78,23 @@ pub(super) fn product(left: (u8, i8), right: (u8, i8)) -> Option<ScalarUDF> {
     let scale = PRODUCT_SCALE_MAX.max(left.1).max(right.1).min(37);
     let takes = Takes::Forms(&[&[Kind::Numeric, Kind::Numeric]]);
     Some(native_to("numeric_mul", takes, DataType::Decimal128(38, scale), multiply))
+}
+
+/// `div(left, right)`: the quotient without what is after the point.
+fn whole_quotient(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
+    let (a, b) = operands(columns);
+    let found = strict(columns, rows, |i| {
+        // Each is brought to the scale of both.
+        let (top, bottom) = (
+            i256::from_i128(a.value(i)).wrapping_mul(power_of_ten(b.scale().into())),
+            i256::from_i128(b.value(i)).wrapping_mul(power_of_ten(a.scale().into())),
+        );
+        match top.checked_div(bottom) {
+            Some(quotient) => fitting(Some(quotient), to),
+            None => fail("division by zero"),
+        }
+    })?;
+    Ok(Arc::new(found.into_iter().collect::<Decimal128Array>().with_data_type(to.clone())))
 }
 
 /// `left / right` of floats: zero is refused.

@@ -1,11 +1,11 @@
 //! Operators that DataFusion does not plan as PostgreSQL does.
-use super::rewrite::call;
+use super::rewrite::{call, datetimes};
 use super::{json, text};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::sqlparser::ast::BinaryOperator;
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
 /// Plans `->`, `->>`, `#>`, `#>>`, `?`, `?|`, `?&`, `@>`, `<@`, `||` and `-` of json, `^`, `^@`, `&&`.
 #[derive(Debug)]
@@ -14,6 +14,17 @@ pub(super) struct Operators;
 impl ExprPlanner for Operators {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = raw;
+        // A product with an interval has no type to DataFusion, so that it cannot wait for the rewrites.
+        let operator = match op {
+            BinaryOperator::Multiply => Some(Operator::Multiply),
+            BinaryOperator::Divide => Some(Operator::Divide),
+            _ => None,
+        };
+        if let (Some(operator), Ok(a), Ok(b)) = (operator, left.get_type(schema), right.get_type(schema))
+            && let Some(found) = datetimes(&left, &a, operator, &right, &b)
+        {
+            return Ok(PlannerResult::Planned(found));
+        }
         let list = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_nested());
         let function = match op {
             BinaryOperator::Arrow => json::element(),

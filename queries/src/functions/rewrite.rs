@@ -1,5 +1,7 @@
 //! Expressions whose types are known, said with our functions where PostgreSQL answers differently than DataFusion.
 //! It runs before types are made equal, so that what it puts in is typed like what was written.
+mod overflow;
+
 use super::call::{TIMESTAMP, instant};
 use super::{cast, datetime, interval, numeric, text};
 use arrow::datatypes::DataType;
@@ -31,7 +33,10 @@ impl FunctionRewrite for PostgreSql {
             },
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
                 match (left.get_type(schema), right.get_type(schema)) {
-                    (Ok(a), Ok(b)) => binary(left, &a, *op, right, &b),
+                    (Ok(a), Ok(b)) => {
+                        overflow::refuse(&expr, schema)?;
+                        binary(left, &a, *op, right, &b)
+                    }
                     _ => None,
                 }
             }
@@ -60,6 +65,13 @@ impl FunctionRewrite for PostgreSql {
                 }
                 _ => None,
             },
+            Expr::Like(like) if like.escape_char.is_some_and(|c| c != '\\') => {
+                let mut new = like.clone();
+                let escape = new.escape_char.take().map(String::from);
+                let escape = Expr::Literal(ScalarValue::Utf8(escape), None);
+                new.pattern = Box::new(call(text::like_pattern(), vec![*like.pattern.clone(), escape]));
+                Some(Expr::Like(new))
+            }
             Expr::SimilarTo(Like { negated, expr, pattern, escape_char, .. }) => {
                 let escape = escape_char.unwrap_or('\\').to_string();
                 let escape = Expr::Literal(ScalarValue::Utf8(Some(escape)), None);
@@ -129,7 +141,7 @@ fn binary(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -
 }
 
 /// Dates, times and intervals under operators.
-fn datetimes(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -> Option<Expr> {
+pub(super) fn datetimes(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -> Option<Expr> {
     use DataType::*;
     let both = || vec![left.clone(), right.clone()];
     let swapped = || vec![right.clone(), left.clone()];
@@ -204,6 +216,10 @@ fn datetimes(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType
     }
 }
 
+fn is_replacement(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(function) if function.func.name() == text::REPLACEMENT)
+}
+
 /// Calls whose meaning depends on a literal or on the types of the arguments.
 fn scalar(function: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> {
     let arguments = &function.args;
@@ -228,6 +244,27 @@ fn scalar(function: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> 
             Ok(at_type) => datetime::at_time_zone(zone, at, &at_type)?,
             Err(_) => None,
         },
+        ("date_trunc", [unit, at, zone]) => {
+            let Some(local) = datetime::at_time_zone(zone, at, &instant())? else { return Ok(None) };
+            let cut = Expr::ScalarFunction(ScalarFunction::new_udf(
+                function.func.clone(),
+                vec![unit.clone(), local],
+            ));
+            datetime::at_time_zone(zone, &cut, &TIMESTAMP)?
+        }
+        ("array_remove", [_, _]) => {
+            let all = datafusion::functions_nested::remove::array_remove_all_udf();
+            Some(Expr::ScalarFunction(ScalarFunction::new_udf(all, arguments.clone())))
+        }
+        ("array_replace", [_, _, _]) => {
+            let all = datafusion::functions_nested::replace::array_replace_all_udf();
+            Some(Expr::ScalarFunction(ScalarFunction::new_udf(all, arguments.clone())))
+        }
+        ("regexp_replace", [_, _, by, ..]) if !is_replacement(by) => {
+            let mut arguments = arguments.clone();
+            arguments[2] = call(text::replacement(), vec![by.clone()]);
+            Some(Expr::ScalarFunction(ScalarFunction::new_udf(function.func.clone(), arguments)))
+        }
         ("round", [number]) if number.get_type(schema).is_ok_and(|t| is_float(&t)) => {
             Some(call(numeric::round_even(), vec![number.clone()]))
         }

@@ -1,7 +1,7 @@
 //! Forms of PostgreSQL that DataFusion's planner does not know, written as calls of functions it knows.
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, UnaryOperator, Value, VisitMut,
+    FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value, VisitMut,
     visit_expressions_mut,
 };
 use std::ops::ControlFlow;
@@ -63,7 +63,54 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             };
             Some(called(name, vec![take(expr)]))
         }
+        Expr::Function(function) => {
+            positional(function);
+            None
+        }
+        Expr::Interval(interval) => {
+            plain(interval);
+            None
+        }
         _ => None,
+    }
+}
+
+/// `make_interval(days => 10)` with every argument in its place.
+fn positional(function: &mut Function) {
+    const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let named = |arg: &FunctionArg| matches!(arg, FunctionArg::Named { .. });
+    if !function.name.to_string().eq_ignore_ascii_case("make_interval") || !list.args.iter().any(named) {
+        return;
+    }
+    let zero = || FunctionArgExpr::Expr(Expr::Value(Value::Number("0".into(), false).into()));
+    let mut places: Vec<FunctionArgExpr> = (0..NAMES.len()).map(|_| zero()).collect();
+    for (i, arg) in list.args.iter().enumerate() {
+        match arg {
+            FunctionArg::Named { name, arg, .. } => {
+                match NAMES.iter().position(|known| name.value.eq_ignore_ascii_case(known)) {
+                    Some(place) => places[place] = arg.clone(),
+                    // Left as it is, it is refused with its name.
+                    None => return,
+                }
+            }
+            FunctionArg::Unnamed(arg) if i < NAMES.len() => places[i] = arg.clone(),
+            FunctionArg::Unnamed(_) | FunctionArg::ExprNamed { .. } => return,
+        }
+    }
+    list.args = places.into_iter().map(FunctionArg::Unnamed).collect();
+}
+
+/// An interval in a form that DataFusion reads too.
+fn plain(interval: &mut Interval) {
+    let Expr::Value(value) = interval.value.as_mut() else { return };
+    let Value::SingleQuotedString(text) = &mut value.value else { return };
+    if interval.leading_field.is_some() && interval.last_field.is_none() {
+        return;
+    }
+    if let Some(found) = super::interval::words(text) {
+        (interval.leading_field, interval.last_field) = (None, None);
+        *text = found;
     }
 }
 

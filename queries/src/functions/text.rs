@@ -32,6 +32,16 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             let input = columns[0].as_string::<i32>();
             answer(strict(columns, rows, |i| Ok(Some(quoted(input.value(i)))))?)
         }),
+        native("chr", Takes::Forms(&[&[Integer]]), text, |columns, rows, _| {
+            let input = number(columns, 0);
+            answer(strict(columns, rows, |i| {
+                match u32::try_from(input.value(i)).ok().and_then(char::from_u32) {
+                    Some('\0') => fail("null character not permitted"),
+                    Some(c) => Ok(Some(c.to_string())),
+                    None => fail(format!("requested character not valid: {}", input.value(i))),
+                }
+            })?)
+        }),
         substring(),
         starts_with(),
     ]
@@ -203,6 +213,49 @@ pub(super) fn similar_pattern() -> ScalarUDF {
         },
     )
 }
+
+/// A pattern of LIKE with its own escape, said with a backslash.
+pub(super) fn like_pattern() -> ScalarUDF {
+    let takes = Takes::Forms(&[&[Kind::Text, Kind::Text]]);
+    native(
+        "like_pattern",
+        takes,
+        |_| DataType::Utf8,
+        |columns, rows, _| {
+            answer(strict(columns, rows, |i| {
+                let escape = text(columns, 1).value(i).chars().next();
+                let (mut out, mut chars) = (String::new(), text(columns, 0).value(i).chars());
+                while let Some(c) = chars.next() {
+                    match c {
+                        c if Some(c) == escape => out.extend(['\\'].into_iter().chain(chars.next())),
+                        '\\' => out.push_str("\\\\"),
+                        c => out.push(c),
+                    }
+                }
+                Ok(Some(out))
+            })?)
+        },
+    )
+}
+
+/// A replacement of `regexp_replace`: `\&` is the match, `$` is itself.
+pub(super) fn replacement() -> ScalarUDF {
+    let takes = Takes::Forms(&[&[Kind::Text]]);
+    native(
+        REPLACEMENT,
+        takes,
+        |_| DataType::Utf8,
+        |columns, rows, _| {
+            let input = text(columns, 0);
+            answer(strict(columns, rows, |i| {
+                Ok(Some(input.value(i).replace('$', "$$").replace("\\&", "\\0")))
+            })?)
+        },
+    )
+}
+
+/// The name of the function that makes replacements.
+pub(super) const REPLACEMENT: &str = "regexp_replacement";
 
 fn similar(pattern: &str, escape: Option<char>) -> String {
     let mut out = String::from("^(?:");
