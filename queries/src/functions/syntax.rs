@@ -79,7 +79,7 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
 fn positional(function: &mut Function) {
     const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
     let FunctionArguments::List(list) = &mut function.args else { return };
-    let named = |arg: &FunctionArg| matches!(arg, FunctionArg::Named { .. });
+    let named = |arg: &FunctionArg| !matches!(arg, FunctionArg::Unnamed(_));
     if !function.name.to_string().eq_ignore_ascii_case("make_interval") || !list.args.iter().any(named) {
         return;
     }
@@ -87,7 +87,8 @@ fn positional(function: &mut Function) {
     let mut places: Vec<FunctionArgExpr> = (0..NAMES.len()).map(|_| zero()).collect();
     for (i, arg) in list.args.iter().enumerate() {
         match arg {
-            FunctionArg::Named { name, arg, .. } => {
+            FunctionArg::Named { name, arg, .. }
+            | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg, .. } => {
                 match NAMES.iter().position(|known| name.value.eq_ignore_ascii_case(known)) {
                     Some(place) => places[place] = arg.clone(),
                     // Left as it is, it is refused with its name.
