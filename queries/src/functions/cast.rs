@@ -16,6 +16,7 @@ pub(super) fn function(from: &DataType, to: &DataType) -> Option<ScalarUDF> {
         (Dictionary(_, values), _) => function(values, to),
         (Decimal128(_, s), to) if to.is_integer() && *s > 0 => form("round_to_integer", decimal_to_integer),
         (Float32 | Float64, to) if to.is_integer() => form("round_to_integer", float_to_integer),
+        (Timestamp(a, _), Timestamp(b, _)) if a > b => form("round_timestamp", rounded),
         (Utf8 | LargeUtf8 | Utf8View, Utf8 | LargeUtf8 | Utf8View | Dictionary(..) | Null) => None,
         (Utf8 | LargeUtf8 | Utf8View, _) => form("from_text", from_text),
         (Boolean | Date32 | Null, Utf8) => None,
@@ -94,6 +95,31 @@ fn float_to_integer(columns: &[ArrayRef], _rows: usize, to: &DataType) -> Result
     strictly(&even, to).or_else(|_| fail(format!("{} out of range", type_name(to))))
 }
 
+/// A timestamp of a coarser unit: the nearest, not the one before.
+fn rounded(columns: &[ArrayRef], _rows: usize, to: &DataType) -> Result<ArrayRef> {
+    let DataType::Timestamp(unit, zone) = to else { return fail("round_timestamp answers with a timestamp") };
+    let step = match unit {
+        TimeUnit::Second => 1_000_000_000,
+        TimeUnit::Millisecond => 1_000_000,
+        TimeUnit::Microsecond => 1_000,
+        TimeUnit::Nanosecond => 1,
+    };
+    // A zone is dropped or given in UTC, as between all timestamps of ours.
+    let fine = strictly(&columns[0], &DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?;
+    let near: TimestampNanosecondArray = fine
+        .as_primitive::<TimestampNanosecondType>()
+        .unary(|v: i64| v.saturating_add(step / 2).div_euclid(step).saturating_mul(step));
+    let near: ArrayRef = Arc::new(near.with_timezone_opt(zone.clone()));
+    strictly(&near, to)
+}
+
+/// A timestamp without zone does not read one.
+fn without_zone(text: &str) -> &str {
+    let Some(time) = text.find([' ', 'T']).map(|place| place + 1) else { return text };
+    let zone = text[time..].find(['+', '-', 'Z', 'z']).map(|place| time + place);
+    zone.map_or(text, |zone| text[..zone].trim_end())
+}
+
 fn from_text(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
     let texts = strictly(&columns[0], &DataType::Utf8)?;
     let texts = texts.as_string::<i32>();
@@ -121,8 +147,18 @@ fn from_text(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRe
             strictly(&words, to)
         }
         _ => {
-            let trimmed: StringArray = texts.iter().map(|text| text.map(str::trim)).collect();
+            let plain = matches!(to, DataType::Timestamp(_, None));
+            let trim = |text| if plain { without_zone(str::trim(text)) } else { str::trim(text) };
+            let trimmed: StringArray = texts.iter().map(|text| text.map(trim)).collect();
             let trimmed: ArrayRef = Arc::new(trimmed);
+            if let DataType::Timestamp(
+                TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond,
+                zone,
+            ) = to
+            {
+                let fine = DataType::Timestamp(TimeUnit::Nanosecond, zone.clone());
+                return rounded(&[from_text(&[trimmed], rows, &fine)?], rows, to);
+            }
             strictly(&trimmed, to).or_else(|why| {
                 // The first that cannot be read alone is the one to name.
                 let bad = (0..rows).find(|i| strictly(&trimmed.slice(*i, 1), to).is_err());

@@ -225,7 +225,11 @@ pub(super) fn words(text: &str) -> Option<String> {
     let (mut out, mut changed): (Vec<String>, bool) = (vec![], false);
     let parts: Vec<&str> = text.split_whitespace().collect();
     for (i, part) in parts.iter().enumerate() {
-        let (sign, bare) = part.strip_prefix('-').map_or(("", *part), |bare| ("-", bare));
+        let (sign, bare) = match part.split_at_checked(1) {
+            Some(("-", bare)) => ("-", bare),
+            Some(("+", bare)) => ("", bare),
+            _ => ("", *part),
+        };
         let number = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         let pieces: Vec<&str> = bare.split(':').collect();
         if matches!(pieces.len(), 2 | 3) && pieces.iter().all(|p| number(p)) {

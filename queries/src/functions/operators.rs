@@ -14,10 +14,12 @@ pub(super) struct Operators;
 impl ExprPlanner for Operators {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = raw;
-        // A product with an interval has no type to DataFusion, so that it cannot wait for the rewrites.
+        // What has another type, or none, to DataFusion cannot wait for the rewrites.
         let operator = match op {
             BinaryOperator::Multiply => Some(Operator::Multiply),
             BinaryOperator::Divide => Some(Operator::Divide),
+            BinaryOperator::Plus => Some(Operator::Plus),
+            BinaryOperator::Minus => Some(Operator::Minus),
             _ => None,
         };
         if let (Some(operator), Ok(a), Ok(b)) = (operator, left.get_type(schema), right.get_type(schema))
