@@ -28,7 +28,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             "array_fill",
             Takes::Forms(&[&[Any, List]]),
             |types| DataType::new_list(types[0].clone(), true),
-            |c, n, to| fill(c, n, to),
+            fill,
         ),
     ]
 }

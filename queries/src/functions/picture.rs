@@ -354,11 +354,11 @@ impl<'a> Writer<'a> {
                 Part::Both => self.out.push(mark(self.negative)),
                 Part::Ordinal(upper) => {
                     let whole: String = self.number.iter().take_while(|c| **c != '.').collect();
-                    if let Ok(number) = whole.parse::<i64>() {
-                        if !self.negative && !self.picture.point {
-                            let text = suffix(number);
-                            self.out.push_str(&if *upper { text.to_uppercase() } else { text.to_string() });
-                        }
+                    if let (Ok(number), false, false) =
+                        (whole.parse::<i64>(), self.negative, self.picture.point)
+                    {
+                        let text = suffix(number);
+                        self.out.push_str(&if *upper { text.to_uppercase() } else { text.to_string() });
                     }
                 }
                 Part::Literal(c) => self.out.push(*c),
@@ -389,11 +389,8 @@ impl<'a> Writer<'a> {
             self.inside = true;
         } else {
             match self.number.get(self.at) {
-                Some('.') => {
-                    if !last_is_point || bare {
-                        self.out.push('.');
-                    }
-                }
+                Some('.') if !last_is_point || bare => self.out.push('.'),
+                Some('.') => {}
                 None => {}
                 Some(_) if self.last.is_some_and(|last| self.at > last) && part != Part::Zero => {}
                 Some(_) if lonely_zero => {

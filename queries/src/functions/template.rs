@@ -194,7 +194,7 @@ fn to_timestamp(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<Arra
             let seconds = seconds.as_primitive::<Float64Type>();
             strict(columns, rows, |i| {
                 let micros = (seconds.value(i) * 1e6).round_ties_even();
-                if !(micros.abs() < 9.2e15) {
+                if micros.is_nan() || micros.abs() >= 9.2e15 {
                     return fail(format!("timestamp out of range: {}", seconds.value(i)));
                 }
                 Ok(Some(micros as i64 * 1000))
