@@ -1,5 +1,8 @@
 //! `Value`: one cell of a row, borrowed, for those who print or compare rows (JSON, CSV, filters).
-use arrow::datatypes::DataType;
+pub mod cell;
+
+use arrow::datatypes::{DataType, i256};
+use cell::Nested;
 use std::cmp::Ordering;
 use std::fmt::Write;
 
@@ -14,6 +17,8 @@ pub enum Value<'a> {
     Int(i128),
     /// Units and scale: `Decimal(1250, 2)` is 12.50.
     Decimal(i128, i8),
+    /// The same, of up to 76 digits.
+    Wide(i256, i8),
     /// Either floating-point type.
     Float(f64),
     /// Text.
@@ -28,8 +33,8 @@ pub enum Value<'a> {
     Timestamp(i128, bool),
     /// Months, days, nanoseconds.
     Interval(i32, i32, i64),
-    /// A nested value (list, struct), as its PostgreSQL-like text cannot be borrowed: the encoded bytes.
-    Nested(&'a [u8]),
+    /// A value made of values: a list, a struct, a map.
+    Nested(Nested<'a>),
 }
 
 impl Value<'_> {
@@ -40,12 +45,14 @@ impl Value<'_> {
             Value::Bool(b) => out.push_str(if b { "t" } else { "f" }),
             Value::Int(v) => _ = write!(out, "{v}"),
             Value::Decimal(v, scale) => write_decimal(v, scale, out),
+            Value::Wide(v, scale) => write_wide(v, scale, out),
             Value::Float(v) => write_float(v, out),
             Value::Text(v) => out.push_str(v),
-            Value::Bytes(v) | Value::Nested(v) => {
+            Value::Bytes(v) => {
                 out.push_str("\\x");
                 v.iter().for_each(|b| _ = write!(out, "{b:02x}"));
             }
+            Value::Nested(v) => cell::write_text(v.array().as_ref(), 0, out),
             Value::Date(days) => write_date(days as i64, out),
             Value::TimeOfDay(ns) => write_time_of_day(ns, out),
             Value::Timestamp(ns, zoned) => {
@@ -67,7 +74,8 @@ impl Value<'_> {
             Value::Float(v) if v.is_finite() => write_float(v, out),
             Value::Text(v) => write_json_string(v, out),
             // The backslash of \x00ff has to be escaped itself.
-            Value::Bytes(_) | Value::Nested(_) => {
+            Value::Nested(v) => cell::write_json(v.array().as_ref(), 0, out),
+            Value::Bytes(_) => {
                 let mut text = String::new();
                 self.write_text(&mut text);
                 write_json_string(&text, out);
@@ -97,7 +105,9 @@ impl Value<'_> {
             (Decimal(a, s), Decimal(b, t)) if s == t => a.cmp(b),
             (Float(a), Float(b)) => a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan())),
             (Text(a), Text(b)) => a.cmp(b),
-            (Bytes(a), Bytes(b)) | (Nested(a), Nested(b)) => a.cmp(b),
+            (Wide(a, s), Wide(b, t)) if s == t => a.cmp(b),
+            (Bytes(a), Bytes(b)) => a.cmp(b),
+            (Nested(a), Nested(b)) => a.compare(b),
             (Date(a), Date(b)) => a.cmp(b),
             (TimeOfDay(a), TimeOfDay(b)) => a.cmp(b),
             (Timestamp(a, _), Timestamp(b, _)) => a.cmp(b),
@@ -119,17 +129,28 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::Int32 | DataType::UInt16 => "integer".into(),
         DataType::Int64 | DataType::UInt32 => "bigint".into(),
         DataType::UInt64 => "numeric(20,0)".into(),
-        DataType::Float32 => "real".into(),
+        DataType::Float16 | DataType::Float32 => "real".into(),
         DataType::Float64 => "double precision".into(),
-        DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => format!("numeric({p},{s})"),
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => format!("numeric({p},{s})"),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => "bytea".into(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "bytea".into()
+        }
         DataType::Date32 | DataType::Date64 => "date".into(),
         DataType::Time32(_) | DataType::Time64(_) => "time".into(),
         DataType::Timestamp(_, None) => "timestamp".into(),
         DataType::Timestamp(_, Some(_)) => "timestamptz".into(),
         DataType::Interval(_) | DataType::Duration(_) => "interval".into(),
-        DataType::List(f) | DataType::LargeList(f) => format!("{}[]", type_name(f.data_type())),
+        DataType::List(f)
+        | DataType::LargeList(f)
+        | DataType::ListView(f)
+        | DataType::LargeListView(f)
+        | DataType::FixedSizeList(f, _) => format!("{}[]", type_name(f.data_type())),
+        DataType::Dictionary(_, values) => type_name(values),
+        DataType::Null => "unknown".into(),
         other => other.to_string().to_lowercase(),
     }
 }
@@ -143,6 +164,29 @@ fn write_decimal(v: i128, scale: i8, out: &mut String) {
     let (scale, unit) = (scale as usize, 10u128.pow(scale as u32));
     let a = v.unsigned_abs();
     _ = write!(out, "{}{}.{:0scale$}", if v < 0 { "-" } else { "" }, a / unit, a % unit);
+}
+
+fn write_wide(v: i256, scale: i8, out: &mut String) {
+    let text = v.to_string();
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
+    out.push_str(sign);
+    match usize::try_from(scale) {
+        Ok(0) => out.push_str(digits),
+        Ok(scale) => {
+            let padded = format!("{digits:0>width$}", width = scale + 1);
+            let (whole, fraction) = padded.split_at(padded.len() - scale);
+            _ = write!(out, "{whole}.{fraction}");
+        }
+        Err(_) => {
+            out.push_str(digits);
+            out.extend(std::iter::repeat_n('0', if digits == "0" { 0 } else { scale.unsigned_abs().into() }));
+        }
+    }
+}
+
+/// The double whose shortest text is that of a single-precision number.
+pub(crate) fn shortest(v: f32) -> f64 {
+    v.to_string().parse().unwrap_or(f64::from(v))
 }
 
 fn write_float(v: f64, out: &mut String) {
@@ -197,10 +241,14 @@ fn write_timestamp(ns: i128, separator: char, out: &mut String) {
 
 fn write_interval(months: i32, days: i32, ns: i64, out: &mut String) {
     let start = out.len();
+    let mut negative = false;
     let mut part = |n: i64, unit: &str| {
         if n != 0 {
             let gap = if out.len() > start { " " } else { "" };
-            _ = write!(out, "{gap}{n} {unit}{}", if n == 1 { "" } else { "s" });
+            // A positive part after a negative one says so.
+            let sign = if negative && n > 0 { "+" } else { "" };
+            _ = write!(out, "{gap}{sign}{n} {unit}{}", if n == 1 { "" } else { "s" });
+            negative = n < 0;
         }
     };
     part(months as i64 / 12, "year");
@@ -212,8 +260,10 @@ fn write_interval(months: i32, days: i32, ns: i64, out: &mut String) {
         }
         if ns < 0 {
             out.push('-');
+        } else if negative {
+            out.push('+');
         }
-        write_time_of_day(ns.unsigned_abs() as i64, out);
+        write_time_of_day(i64::try_from(ns.unsigned_abs()).unwrap_or(i64::MAX), out);
     }
 }
 

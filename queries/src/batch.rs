@@ -6,7 +6,6 @@ mod recursive;
 
 use crate::declare::error::from_datafusion;
 use crate::lower::clock;
-use crate::lower::planner::settings;
 use crate::lower::recursive::held;
 use crate::{Catalogue, Compiled, DeclareError, Declared};
 use arrow::array::{RecordBatch, RecordBatchOptions};
@@ -17,7 +16,7 @@ use dataflows::plan::CLOCK;
 use datafusion::common::tree_node::Transformed;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result as PlanResult};
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::collect;
 use std::collections::BTreeMap;
@@ -123,7 +122,7 @@ fn run(compiled: &Compiled, known: &Known, now: Option<Time>) -> Result<Vec<Reco
         None => compiled.logical.clone(),
     };
     let plan = over_rows(logical, known).map_err(from_datafusion)?;
-    let state = SessionStateBuilder::new().with_config(settings()).with_default_features().build();
+    let state = crate::lower::planner::state().clone();
     // A thread of its own: the caller may be inside a runtime, where another one cannot be entered.
     let batches = std::thread::scope(|scope| {
         scope.spawn(|| collected(&state, &plan)).join().expect("the batch engine reports its failures")

@@ -6,6 +6,7 @@
 //! | [`catalogue`] | [`Catalogue`] | declared tables and views, in order, with what they use |
 //! | [`rewrite`] | | spellings of other systems, written as DataFusion plans them |
 //! | [`lower`] | [`Compiled`] | a query to a `Plan` that a dataflow can maintain |
+//! | [`functions`] | | PostgreSQL's functions, operators and types: one registry for all |
 //! | [`batch`] | | the same query by DataFusion in batch: the oracle |
 //! | [`explain`] | | a view's stages as text |
 //! | [`session`] | [`session::Session`] | SQL statements in, rows out: tables that take INSERT, UPDATE and DELETE, SELECT over one snapshot |
@@ -15,6 +16,7 @@ pub mod batch;
 pub mod catalogue;
 pub mod declare;
 pub mod explain;
+pub mod functions;
 pub mod lower;
 pub mod rewrite;
 pub mod session;

@@ -1,7 +1,8 @@
 //! The cells of one row as values, for those who print or compare.
 use super::decode::{bytes, fixed, interval, narrow, wide};
 use super::{Kind, unzigzag, unzigzag_wide};
-use crate::value::Value;
+use crate::value::cell::Nested;
+use crate::value::{Value, shortest};
 use arrow::datatypes::{DataType, TimeUnit};
 
 /// Walks the cells of a row.
@@ -53,7 +54,10 @@ impl<'a> Iterator for Cells<'a> {
                 let v = interval(b);
                 Value::Interval(v.months, v.days, v.nanoseconds)
             }),
-            Kind::Nested(_) => bytes(row, at).map(Value::Nested),
+            Kind::Nested(converter) => {
+                let bytes = bytes(row, at);
+                bytes.map(|bytes| Nested { converter, bytes }).filter(|v| !v.is_null()).map(Value::Nested)
+            }
         };
         Some(value.unwrap_or(Value::Null))
     }
@@ -139,10 +143,6 @@ pub(super) fn comparable(kind: &Kind) -> bool {
         Kind::Boolean | Kind::Integer | Kind::Decimal | Kind::Text | Kind::Bytes => true,
         Kind::Null | Kind::Float | Kind::Interval | Kind::Nested(_) => false,
     }
-}
-
-fn shortest(v: f32) -> f64 {
-    v.to_string().parse().unwrap_or(f64::from(v))
 }
 
 fn nanoseconds(unit: &TimeUnit) -> i64 {

@@ -51,7 +51,12 @@ fn column(kind: &Kind, data_type: &DataType, rows: &[&[u8]], cursors: &mut [usiz
                 parser.parse(bytes(row, at).expect("nested cells are never NULL outside their own bytes"))
             });
             let mut columns = converter.convert_rows(parsed).expect("bytes that this converter wrote");
-            columns.pop().expect("one column in, one column out")
+            let column = columns.pop().expect("one column in, one column out");
+            // Rows keep what a dictionary says, not its keys.
+            match column.data_type() == data_type {
+                true => column,
+                false => arrow::compute::cast(&column, data_type).expect("the values of this dictionary"),
+            }
         }
     }
 }

@@ -1,25 +1,26 @@
 //! SQL to DataFusion's logical plan and through its optimiser: which names there are, which settings, which rules.
 mod casts;
 
-use super::aggregate::{functions, meaning, sets};
+use super::aggregate::{functions as aggregates, meaning, sets};
 use super::recursive::{self, Held};
 use super::{clock, lateral, lists};
 use crate::DeclareError;
 use crate::declare::error::{from_datafusion, nearest};
 use crate::declare::mutual;
+use crate::functions;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::FunctionRegistry;
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{
     AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
 };
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
+use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::{ColumnDef, Query, Statement};
@@ -82,13 +83,11 @@ pub(crate) fn settings() -> SessionConfig {
     config
 }
 
-static STATE: LazyLock<SessionState> = LazyLock::new(|| {
-    with_functions(SessionStateBuilder::new().with_config(settings()).with_default_features().build())
-});
+static STATE: LazyLock<SessionState> = LazyLock::new(|| with_functions(functions::state(settings())));
 
 /// The state with the aggregates that PostgreSQL has and DataFusion has not.
 fn with_functions(mut state: SessionState) -> SessionState {
-    for function in functions::all() {
+    for function in aggregates::all() {
         state.register_udaf(function).expect("a state takes any function");
     }
     state
@@ -129,6 +128,10 @@ impl ContextProvider for Names<'_> {
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
         STATE.expr_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        Some(functions::types())
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
@@ -192,6 +195,7 @@ pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, D
 /// A query, with what DataFusion would understand otherwise than PostgreSQL said in other words.
 pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan, DeclareError> {
     crate::rewrite::rewrite(&mut query)?;
+    functions::postgresql_syntax(&mut query);
     super::fetch::said_as_limit(&mut query)?;
     super::asof::rewrite(&mut query)?;
     super::using::rewrite(&mut query, &|text| column_names(text, names))?;
@@ -215,7 +219,7 @@ fn column_names(text: &str, names: &Names<'_>) -> Option<Vec<String>> {
 /// Types made equal where they must be, and columns that nobody reads taken out.
 pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
     let plan = super::subquery::flatten(super::sets::counted(super::nulls::equated(plan)?)?)?;
-    let typed = Analyzer::new()
+    let typed = functions::analyzer()
         .execute_and_check(plan, STATE.config_options(), |_, _| {})
         .and_then(sets::expand)
         .map_err(from_datafusion)?;

@@ -2,6 +2,7 @@
 use super::{Answer, Description, Inner};
 use crate::batch::{names, over_rows};
 use crate::declare::error::from_datafusion;
+use crate::lower::clock;
 use crate::lower::names::shown;
 use crate::lower::planner::{self, Relation};
 use crate::{DeclareError, Declared};
@@ -68,7 +69,9 @@ impl Inner {
         for (name, (schema, _)) in &given.overlay {
             relations.insert(name.clone(), Arc::new(Relation { schema: schema.clone(), query: None }));
         }
-        let mut plan = planner::plan(query, &relations)?;
+        let now = given.at.or_else(|| self.memory.read().time()).unwrap_or(0);
+        let mut plan =
+            clock::at(planner::plan(query, &relations)?, now).map_err(from_datafusion)?;
         if let Some(wanted) = &given.wanted {
             plan = with_types(plan, wanted)?;
         }
@@ -87,11 +90,11 @@ impl Inner {
             }
         }
         let read = self.memory.read();
+        let time = given.at.or(read.time()).unwrap_or(0);
         for name in wanted {
             let rows = rows_of(&read, &name, given.at)?;
             known.insert(name, rows);
         }
-        let time = given.at.or(read.time()).unwrap_or(0);
         let plan = over_rows(plan, &known).map_err(from_datafusion)?;
         let schema = as_shown(plan.schema().as_arrow());
         let rows = self.collect(&plan)?;

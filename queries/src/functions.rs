@@ -1,0 +1,93 @@
+//! Scalar functions, operators and types as PostgreSQL has them: one registry for the planner, the oracle and ad-hoc queries.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `sql_type` | SQL's names of types to Arrow's |
+//! | `syntax` | forms that DataFusion's planner does not know, as calls |
+//! | `operators` | operators that are planned otherwise |
+//! | `rewrite` | casts and operators whose meaning depends on types |
+//! | `call` | a function of ours as DataFusion calls it |
+//! | `array`, `cast`, `numeric`, `text`, `datetime`, `interval`, `calendar`, `template`, `picture`, `json` | the functions |
+mod array;
+mod calendar;
+mod call;
+mod cast;
+mod datetime;
+mod interval;
+mod json;
+mod numeric;
+mod operators;
+mod picture;
+mod rewrite;
+mod sql_type;
+mod syntax;
+mod template;
+mod text;
+
+pub use sql_type::sql_type;
+pub use syntax::rewrite as postgresql_syntax;
+
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::planner::{ExprPlanner, TypePlanner};
+use datafusion::optimizer::Analyzer;
+use datafusion::prelude::SessionConfig;
+use std::sync::Arc;
+
+/// Second names of functions that are ours.
+const ALIASES: [(&str, &str); 4] = [
+    ("substr", "substring"),
+    ("date_trunc", "datetrunc"),
+    ("array_length", "list_length"),
+    ("string_to_array", "string_to_list"),
+];
+
+/// DataFusion's defaults with the functions, operators and rewrites of PostgreSQL.
+pub fn state(config: SessionConfig) -> SessionState {
+    let mut builder = SessionStateBuilder::new().with_config(config).with_default_features();
+    // The first planner that takes an operator decides, so ours comes first.
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.insert(0, Arc::new(operators::Operators) as Arc<dyn ExprPlanner>);
+    let mut state = builder.with_type_planner(types()).build();
+    datafusion_pg_functions::register_all(&mut state);
+    datafusion_functions_json::register_all(&mut state).expect("a session state registers everything");
+    for function in functions() {
+        // The names beside the first would otherwise go on meaning DataFusion's.
+        state.deregister_udf(function.name()).expect("a session state forgets every function");
+        let names = ALIASES.iter().filter(|(name, _)| *name == function.name()).map(|(_, alias)| *alias);
+        let names: Vec<&str> = names.collect();
+        let function = function.with_aliases(names);
+        state.register_udf(Arc::new(function)).expect("a session state registers every function");
+    }
+    state
+        .register_function_rewrite(Arc::new(rewrite::PostgreSql))
+        .expect("a session state registers every rewrite");
+    state
+}
+
+/// The types of casts.
+pub fn types() -> Arc<dyn TypePlanner> {
+    Arc::new(sql_type::Types)
+}
+
+/// DataFusion's analyzer with our rewrites.
+pub(crate) fn analyzer() -> Analyzer {
+    let mut analyzer = Analyzer::new();
+    analyzer.add_function_rewrite(Arc::new(rewrite::PostgreSql));
+    analyzer
+}
+
+fn functions() -> Vec<ScalarUDF> {
+    let lists = [
+        array::functions(),
+        numeric::functions(),
+        text::functions(),
+        datetime::functions(),
+        interval::functions(),
+        template::functions(),
+        picture::functions(),
+        json::functions(),
+    ];
+    lists.into_iter().flatten().collect()
+}

@@ -1,0 +1,71 @@
+//! Arrays where DataFusion has no such function or answers differently.
+use super::call::{Kind, Takes, bounded, fail, native, strict};
+use arrow::array::*;
+use arrow::compute::take;
+use arrow::datatypes::*;
+use datafusion::common::Result;
+use datafusion::logical_expr::ScalarUDF;
+use std::sync::Arc;
+
+/// The functions of this file that are called by name.
+pub(super) fn functions() -> Vec<ScalarUDF> {
+    use Kind::*;
+    let dimension = Takes::Forms(&[&[List, Integer], &[List]]);
+    vec![
+        native("array_length", dimension, |_| DataType::Int32, |c, n, _| length(c, n)),
+        native("array_upper", dimension, |_| DataType::Int32, |c, n, _| length(c, n)),
+        native(
+            "array_lower",
+            dimension,
+            |_| DataType::Int32,
+            |c, n, _| {
+                let found = length(c, n)?;
+                let found = found.as_primitive::<Int32Type>();
+                Ok(Arc::new(found.unary::<_, Int32Type>(|_| 1)))
+            },
+        ),
+        native(
+            "array_fill",
+            Takes::Forms(&[&[Any, List]]),
+            |types| DataType::new_list(types[0].clone(), true),
+            fill,
+        ),
+    ]
+}
+
+/// How many elements there are in a dimension; NULL where there are none.
+fn length(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+    let lists = columns[0].as_list::<i32>();
+    let found = strict(columns, rows, |i| {
+        let dimension = columns.get(1).map_or(1, |c| c.as_primitive::<Int64Type>().value(i));
+        let mut values = lists.value(i);
+        for _ in 1..dimension {
+            match values.as_list_opt::<i32>() {
+                Some(inner) if !inner.is_empty() && inner.is_valid(0) => values = inner.value(0),
+                _ => return Ok(None),
+            }
+        }
+        Ok((dimension >= 1 && !values.is_empty()).then_some(values.len() as i32))
+    })?;
+    Ok(Arc::new(found.into_iter().collect::<Int32Array>()))
+}
+
+fn fill(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
+    let DataType::List(field) = to else { return fail("array_fill answers with a list") };
+    let sizes = columns[1].as_list::<i32>();
+    let (mut indices, mut lengths) = (vec![], vec![]);
+    for i in 0..rows {
+        let size = arrow::compute::cast(&sizes.value(i), &DataType::Int64)?;
+        let size = size.as_primitive::<Int64Type>();
+        if sizes.is_null(i) || size.len() != 1 || size.is_null(0) {
+            return fail("array_fill needs one size, as in ARRAY[3]");
+        }
+        let count = usize::try_from(size.value(0)).unwrap_or(0);
+        bounded("array_fill", count.saturating_mul(16))?;
+        indices.extend(std::iter::repeat_n(i as u32, count));
+        lengths.push(count);
+    }
+    let values = take(&columns[0], &UInt32Array::from(indices), None)?;
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths(lengths);
+    Ok(Arc::new(ListArray::try_new(field.clone(), offsets, values, None)?))
+}

@@ -1,0 +1,196 @@
+//! Numbers: what a decimal or a float does in PostgreSQL where DataFusion does something else.
+use super::call::{Kind, Takes, fail, native, native_to, strict};
+use arrow::array::*;
+use arrow::datatypes::*;
+use datafusion::common::Result;
+use datafusion::logical_expr::ScalarUDF;
+use std::sync::Arc;
+
+/// The functions of this file that are called by name.
+pub(super) fn functions() -> Vec<ScalarUDF> {
+    use Kind::*;
+    let double = |_: &[DataType]| DataType::Float64;
+    let both: Takes = Takes::Forms(&[&[Double]]);
+    vec![
+        native("sqrt", both, double, |c, n, _| {
+            checked(c, n, "cannot take square root of a negative number", |v| v >= 0.0, f64::sqrt)
+        }),
+        native("ln", both, double, |c, n, _| {
+            checked(c, n, "cannot take logarithm of zero or a negative number", |v| v > 0.0, f64::ln)
+        }),
+        native("log10", both, double, |c, n, _| {
+            checked(c, n, "cannot take logarithm of zero or a negative number", |v| v > 0.0, f64::log10)
+        }),
+        native(
+            "bitwise_not",
+            Takes::Forms(&[&[Integer]]),
+            |_| DataType::Int64,
+            |c, _, _| Ok(Arc::new(c[0].as_primitive::<Int64Type>().unary::<_, Int64Type>(|v| !v))),
+        ),
+        native("div", Takes::Forms(&[&[Numeric, Numeric]]), |_| DataType::Decimal128(38, 0), whole_quotient),
+    ]
+}
+
+fn checked(
+    columns: &[ArrayRef],
+    rows: usize,
+    message: &str,
+    fine: fn(f64) -> bool,
+    f: fn(f64) -> f64,
+) -> Result<ArrayRef> {
+    let input = columns[0].as_primitive::<Float64Type>();
+    let out = strict(columns, rows, |i| match input.value(i) {
+        v if v.is_nan() || fine(v) => Ok(Some(f(v))),
+        _ => fail(message),
+    })?;
+    Ok(Arc::new(out.into_iter().collect::<Float64Array>()))
+}
+
+/// The digits after the point that a quotient has at least, as PostgreSQL's sixteen significant ones.
+const QUOTIENT_SCALE: i8 = 16;
+/// The digits after the point that a product has at most where it must be cut to fit.
+const PRODUCT_SCALE_MAX: i8 = 20;
+
+/// Precision and scale of what stands beside a decimal.
+pub(super) fn decimal(data_type: &DataType) -> Option<(u8, i8)> {
+    use DataType::*;
+    Some(match data_type {
+        Decimal32(p, s) | Decimal64(p, s) | Decimal128(p, s) => (*p, *s),
+        Int8 | UInt8 | Int16 | UInt16 | Int32 | UInt32 => (10, 0),
+        Int64 | UInt64 => (20, 0),
+        _ => return None,
+    })
+}
+
+/// `left / right` of decimals.
+pub(super) fn quotient(left: (u8, i8), right: (u8, i8)) -> ScalarUDF {
+    let scale = QUOTIENT_SCALE.max(left.1).max(right.1).min(37);
+    let takes = Takes::Forms(&[&[Kind::Numeric, Kind::Numeric]]);
+    native_to("numeric_div", takes, DataType::Decimal128(38, scale), divide)
+}
+
+/// `left * right` of decimals, where the exact product has more digits than there are.
+pub(super) fn product(left: (u8, i8), right: (u8, i8)) -> Option<ScalarUDF> {
+    let exact = left.1 + right.1;
+    if left.0 + right.0 < 38 || exact <= PRODUCT_SCALE_MAX {
+        return None;
+    }
+    let scale = PRODUCT_SCALE_MAX.max(left.1).max(right.1).min(37);
+    let takes = Takes::Forms(&[&[Kind::Numeric, Kind::Numeric]]);
+    Some(native_to("numeric_mul", takes, DataType::Decimal128(38, scale), multiply))
+}
+
+/// `div(left, right)`: the quotient without what is after the point.
+fn whole_quotient(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
+    let (a, b) = operands(columns);
+    let found = strict(columns, rows, |i| {
+        // Each is brought to the scale of both.
+        let (top, bottom) = (
+            i256::from_i128(a.value(i)).wrapping_mul(power_of_ten(b.scale().into())),
+            i256::from_i128(b.value(i)).wrapping_mul(power_of_ten(a.scale().into())),
+        );
+        match top.checked_div(bottom) {
+            Some(quotient) => fitting(Some(quotient), to),
+            None => fail("division by zero"),
+        }
+    })?;
+    Ok(Arc::new(found.into_iter().collect::<Decimal128Array>().with_data_type(to.clone())))
+}
+
+/// `left / right` of floats: zero is refused.
+pub(super) fn float_quotient() -> ScalarUDF {
+    let takes = Takes::Forms(&[&[Kind::Double, Kind::Double]]);
+    native(
+        "float_div",
+        takes,
+        |_| DataType::Float64,
+        |columns, rows, _| {
+            let (a, b) = (columns[0].as_primitive::<Float64Type>(), columns[1].as_primitive::<Float64Type>());
+            let out = strict(columns, rows, |i| match (a.value(i), b.value(i)) {
+                (a, 0.0) if !a.is_nan() => fail("division by zero"),
+                (a, b) => Ok(Some(a / b)),
+            })?;
+            Ok(Arc::new(out.into_iter().collect::<Float64Array>()))
+        },
+    )
+}
+
+/// `round(float)`: half to even.
+pub(super) fn round_even() -> ScalarUDF {
+    let takes = Takes::Forms(&[&[Kind::Double]]);
+    native(
+        "round_even",
+        takes,
+        |_| DataType::Float64,
+        |columns, _, _| {
+            let floats = columns[0].as_primitive::<Float64Type>();
+            Ok(Arc::new(floats.unary::<_, Float64Type>(f64::round_ties_even)))
+        },
+    )
+}
+
+/// `numerator / denominator`, half away from zero.
+fn rounded(numerator: i256, denominator: i256) -> Option<i256> {
+    let quotient = numerator.checked_div(denominator)?;
+    let rest = numerator.checked_rem(denominator)?;
+    let up = rest.wrapping_abs() >= denominator.wrapping_abs().wrapping_sub(rest.wrapping_abs());
+    let negative = numerator.is_negative() != denominator.is_negative();
+    let step = if negative { i256::MINUS_ONE } else { i256::ONE };
+    if up && rest != i256::ZERO { quotient.checked_add(step) } else { Some(quotient) }
+}
+
+fn power_of_ten(exponent: i32) -> i256 {
+    i256::from_i128(10).wrapping_pow(exponent.unsigned_abs())
+}
+
+fn operands(columns: &[ArrayRef]) -> (&Decimal128Array, &Decimal128Array) {
+    (columns[0].as_primitive(), columns[1].as_primitive())
+}
+
+fn fitting(value: Option<i256>, data_type: &DataType) -> Result<Option<i128>> {
+    let found = value.and_then(i256::to_i128).filter(|v| v.unsigned_abs() < 10u128.pow(38));
+    match found {
+        Some(v) => Ok(Some(v)),
+        None => fail(format!(
+            "the result does not fit {}: cast the operands to fewer digits",
+            dataflows::value::type_name(data_type)
+        )),
+    }
+}
+
+fn divide(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
+    let (a, b) = operands(columns);
+    let DataType::Decimal128(_, scale) = to else { return fail("numeric_div answers with a decimal") };
+    let shift = i32::from(*scale) - i32::from(a.scale()) + i32::from(b.scale());
+    let out = strict(columns, rows, |i| {
+        let (mut top, mut bottom) = (i256::from_i128(a.value(i)), i256::from_i128(b.value(i)));
+        if bottom == i256::ZERO {
+            return fail("division by zero");
+        }
+        if shift >= 0 {
+            top = match top.checked_mul(power_of_ten(shift)) {
+                Some(top) => top,
+                None => return fitting(None, to),
+            };
+        } else {
+            bottom = match bottom.checked_mul(power_of_ten(shift)) {
+                Some(bottom) => bottom,
+                None => return Ok(Some(0)),
+            };
+        }
+        fitting(rounded(top, bottom), to)
+    })?;
+    Ok(Arc::new(out.into_iter().collect::<Decimal128Array>().with_data_type(to.clone())))
+}
+
+fn multiply(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
+    let (a, b) = operands(columns);
+    let DataType::Decimal128(_, scale) = to else { return fail("numeric_mul answers with a decimal") };
+    let cut = i32::from(a.scale()) + i32::from(b.scale()) - i32::from(*scale);
+    let unit = power_of_ten(cut);
+    let out = strict(columns, rows, |i| {
+        let exact = i256::from_i128(a.value(i)).checked_mul(i256::from_i128(b.value(i)));
+        fitting(exact.and_then(|v| if cut > 0 { rounded(v, unit) } else { v.checked_mul(unit) }), to)
+    })?;
+    Ok(Arc::new(out.into_iter().collect::<Decimal128Array>().with_data_type(to.clone())))
+}

@@ -1,0 +1,74 @@
+//! Operators that DataFusion does not plan as PostgreSQL does.
+use super::rewrite::{call, datetimes};
+use super::{json, text};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::sqlparser::ast::BinaryOperator;
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
+
+/// Plans `->`, `->>`, `#>`, `#>>`, `?`, `?|`, `?&`, `@>`, `<@`, `||` and `-` of json, `^`, `^@`, `&&`.
+#[derive(Debug)]
+pub(super) struct Operators;
+
+impl ExprPlanner for Operators {
+    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let RawBinaryExpr { op, left, right } = raw;
+        // What has another type, or none, to DataFusion cannot wait for the rewrites.
+        let operator = match op {
+            BinaryOperator::Multiply => Some(Operator::Multiply),
+            BinaryOperator::Divide => Some(Operator::Divide),
+            BinaryOperator::Plus => Some(Operator::Plus),
+            BinaryOperator::Minus => Some(Operator::Minus),
+            _ => None,
+        };
+        if let (Some(operator), Ok(a), Ok(b)) = (operator, left.get_type(schema), right.get_type(schema))
+            && let Some(found) = datetimes(&left, &a, operator, &right, &b)
+        {
+            return Ok(PlannerResult::Planned(found));
+        }
+        let list = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_nested());
+        let function = match op {
+            BinaryOperator::Arrow => json::element(),
+            BinaryOperator::LongArrow => json::element_text(),
+            BinaryOperator::HashArrow => json::path(),
+            BinaryOperator::HashLongArrow => json::path_text(),
+            BinaryOperator::Question => json::has_key(),
+            BinaryOperator::QuestionPipe => json::has_any(),
+            BinaryOperator::QuestionAnd => json::has_all(),
+            BinaryOperator::AtArrow if !list(&left) && !list(&right) => json::contains(),
+            BinaryOperator::ArrowAt if !list(&left) && !list(&right) => {
+                return Ok(PlannerResult::Planned(call(json::contains(), vec![right, left])));
+            }
+            BinaryOperator::StringConcat if is_json(&left) || is_json(&right) => json::concat(),
+            BinaryOperator::Minus if is_json(&left) => json::without(),
+            BinaryOperator::PGStartsWith => text::starts_with(),
+            BinaryOperator::PGOverlap if list(&left) => {
+                let function = datafusion::functions_nested::array_has::array_has_any_udf();
+                let overlap = ScalarFunction::new_udf(function, vec![left, right]);
+                return Ok(PlannerResult::Planned(Expr::ScalarFunction(overlap)));
+            }
+            op => return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right })),
+        };
+        Ok(PlannerResult::Planned(call(function, vec![left, right])))
+    }
+
+    fn plan_substring(&self, arguments: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(call(text::substring(), arguments)))
+    }
+}
+
+/// Whether an expression is json by how it was made, since json is text to DataFusion.
+fn is_json(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => is_json(&alias.expr),
+        Expr::ScalarFunction(function) => {
+            let name = function.func.name();
+            matches!(
+                name,
+                "json_element" | "json_path" | "json_concat" | "json_without" | "jsonb" | "to_jsonb"
+            ) || name.starts_with("jsonb_") && !name.ends_with("_text") && name != "jsonb_typeof"
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,162 @@
+//! Forms of PostgreSQL that DataFusion's planner does not know, written as calls of functions it knows.
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value, VisitMut,
+    visit_expressions_mut,
+};
+use std::ops::ControlFlow;
+
+/// Rewrites every expression of a statement or a query.
+pub fn rewrite<T: VisitMut>(node: &mut T) {
+    let _: ControlFlow<()> = visit_expressions_mut(node, |expr| {
+        if let Some(new) = rewritten(expr) {
+            *expr = new;
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+fn rewritten(expr: &mut Expr) -> Option<Expr> {
+    match expr {
+        Expr::AtTimeZone { timestamp, time_zone } => {
+            Some(called("timezone", vec![take(time_zone), take(timestamp)]))
+        }
+        Expr::UnaryOp { op, expr } => {
+            let name = match op {
+                UnaryOperator::PGAbs => "abs",
+                UnaryOperator::PGSquareRoot => "sqrt",
+                UnaryOperator::PGCubeRoot => "cbrt",
+                UnaryOperator::BitwiseNot => "bitwise_not",
+                _ => return None,
+            };
+            Some(called(name, vec![take(expr)]))
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::PGExp, right } => {
+            Some(called("power", vec![take(left), take(right)]))
+        }
+        // IS DISTINCT FROM binds tighter than AND and OR; the parser takes all that follows for its right side.
+        Expr::IsDistinctFrom(left, right) => {
+            tightened(left, right, &|l, r| Expr::IsDistinctFrom(Box::new(l), Box::new(r)))
+        }
+        Expr::IsNotDistinctFrom(left, right) => {
+            tightened(left, right, &|l, r| Expr::IsNotDistinctFrom(Box::new(l), Box::new(r)))
+        }
+        Expr::Cast {
+            kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, format: None, ..
+        } => {
+            let name = match data_type {
+                DataType::JSON => "json",
+                DataType::JSONB => "jsonb",
+                DataType::Uuid => "uuid_in",
+                DataType::Varchar(length)
+                | DataType::CharacterVarying(length)
+                | DataType::Char(length)
+                | DataType::Character(length) => {
+                    let length = match length.as_ref()? {
+                        CharacterLength::IntegerLength { length, .. } => *length,
+                        CharacterLength::Max => return None,
+                    };
+                    let number = Value::Number(length.to_string(), false);
+                    return Some(called("left", vec![text(take(expr)), Expr::Value(number.into())]));
+                }
+                _ => return None,
+            };
+            Some(called(name, vec![take(expr)]))
+        }
+        Expr::Function(function) => {
+            positional(function);
+            None
+        }
+        Expr::Interval(interval) => {
+            plain(interval);
+            None
+        }
+        _ => None,
+    }
+}
+
+/// `make_interval(days => 10)` with every argument in its place.
+fn positional(function: &mut Function) {
+    const NAMES: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let named = |arg: &FunctionArg| !matches!(arg, FunctionArg::Unnamed(_));
+    if !function.name.to_string().eq_ignore_ascii_case("make_interval") || !list.args.iter().any(named) {
+        return;
+    }
+    let zero = || FunctionArgExpr::Expr(Expr::Value(Value::Number("0".into(), false).into()));
+    let mut places: Vec<FunctionArgExpr> = (0..NAMES.len()).map(|_| zero()).collect();
+    for (i, arg) in list.args.iter().enumerate() {
+        match arg {
+            FunctionArg::Named { name, arg, .. }
+            | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg, .. } => {
+                match NAMES.iter().position(|known| name.value.eq_ignore_ascii_case(known)) {
+                    Some(place) => places[place] = arg.clone(),
+                    // Left as it is, it is refused with its name.
+                    None => return,
+                }
+            }
+            FunctionArg::Unnamed(arg) if i < NAMES.len() => places[i] = arg.clone(),
+            FunctionArg::Unnamed(_) | FunctionArg::ExprNamed { .. } => return,
+        }
+    }
+    list.args = places.into_iter().map(FunctionArg::Unnamed).collect();
+}
+
+/// An interval in a form that DataFusion reads too.
+fn plain(interval: &mut Interval) {
+    let Expr::Value(value) = interval.value.as_mut() else { return };
+    let Value::SingleQuotedString(text) = &mut value.value else { return };
+    if interval.leading_field.is_some() && interval.last_field.is_none() {
+        return;
+    }
+    if let Some(found) = super::interval::words(text) {
+        (interval.leading_field, interval.last_field) = (None, None);
+        *text = found;
+    }
+}
+
+fn tightened(left: &mut Box<Expr>, right: &mut Box<Expr>, join: &dyn Fn(Expr, Expr) -> Expr) -> Option<Expr> {
+    let Expr::BinaryOp { left: first, op: op @ (BinaryOperator::And | BinaryOperator::Or), right: rest } =
+        right.as_mut()
+    else {
+        return None;
+    };
+    let (op, mut first, rest) = (op.clone(), Box::new(take(first)), take(rest));
+    let first = match tightened(left, &mut first, join) {
+        Some(first) => first,
+        None => join(take(left), *first),
+    };
+    Some(Expr::BinaryOp { left: Box::new(first), op, right: Box::new(rest) })
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.into()))
+}
+
+fn text(expr: Expr) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type: DataType::Text,
+        array: false,
+        format: None,
+    }
+}
+
+fn called(name: &str, arguments: Vec<Expr>) -> Expr {
+    let args = arguments.into_iter().map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: vec![],
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
+}
