@@ -17,6 +17,7 @@
 //! | [`check`] | [`check::Difference`] | the same views once more, in batch, and what differs |
 //! | [`csv`] | | views as CSV files |
 //! | [`cli`] | [`cli::Command`] | the command line |
+//! | [`slt`] | | SQL suites of others: the binary `slt` |
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -28,6 +29,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod progress;
 pub mod publish;
+pub mod slt;
 pub mod statements;
 pub mod ticker;
 pub mod ticks;

@@ -7,6 +7,7 @@
 //! | [`lower`] | [`Compiled`] | a query to a `Plan` that a dataflow can maintain |
 //! | [`batch`] | | the same query by DataFusion in batch: the oracle |
 //! | [`explain`] | | a view's stages as text |
+//! | [`text`] | | a cell as the text that PostgreSQL prints |
 //! | [`api`] | | the warp API |
 pub mod api;
 pub mod batch;
@@ -14,6 +15,7 @@ pub mod catalogue;
 pub mod declare;
 pub mod explain;
 pub mod lower;
+pub mod text;
 
 pub use api::host::DeclareError;
 pub use catalogue::{Catalogue, Declared};
