@@ -93,7 +93,7 @@ fn same(a: &str, b: &str) -> bool {
         return true;
     }
     if is_integer(a) && is_integer(b) {
-        return a.trim_start_matches('+') == b.trim_start_matches('+');
+        return integer(a) == integer(b);
     }
     match (number(a), number(b)) {
         (Some(x), Some(y)) if x.is_finite() && y.is_finite() => {
@@ -115,6 +115,14 @@ fn boolean(word: &str) -> Option<bool> {
 fn is_integer(word: &str) -> bool {
     let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// The digits with their sign, zero without.
+fn integer(word: &str) -> &str {
+    match word {
+        "-0" => "0",
+        word => word.trim_start_matches('+'),
+    }
 }
 
 fn number(word: &str) -> Option<f64> {
@@ -146,7 +154,7 @@ fn sort_key(row: &[String]) -> Vec<String> {
     row.iter()
         .map(|word| match (boolean(word), is_integer(word), number(word)) {
             (Some(value), _, _) => value.to_string(),
-            (_, _, Some(value)) => format!("{value:.3e}"),
+            (_, _, Some(value)) => format!("{:.3e}", value + 0.0),
             _ => word.clone(),
         })
         .collect()
@@ -171,6 +179,7 @@ mod tests {
             ("NaN", "NaN"),
             ("a   b", "a b"),
             ("0", "0.0000000000001"),
+            ("-0", "0"),
         ];
         for (a, b) in same {
             assert_eq!(compare(&[vec![a.to_owned()]], &[b.to_owned()]), Match::Ordered, "{a} {b}");

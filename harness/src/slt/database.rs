@@ -1,8 +1,8 @@
 //! The database under test as `sqllogictest` sees it: statements in, rows of texts out.
 use super::Dialect;
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 use queries::{DeclareError, text};
 use sqllogictest::{DB, DBOutput, DefaultColumnType};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,15 +86,16 @@ fn cell(array: &dyn Array, row: usize, dialect: Dialect) -> String {
     }
 }
 
-/// As DataFusion's own test files print cells.
+/// As DataFusion's own test files print cells: its text form, save that it quotes no text.
 fn arrow_cell(array: &dyn Array, row: usize) -> Option<String> {
     match array.data_type() {
-        DataType::Boolean if array.is_valid(row) => Some(array.as_boolean().value(row).to_string()),
-        data_type if data_type.is_nested() && array.is_valid(row) => {
-            let options = FormatOptions::default().with_null("NULL");
+        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => text::cell(array, row),
+        _ if array.is_null(row) => None,
+        _ => {
+            let options =
+                FormatOptions::default().with_null("NULL").with_duration_format(DurationFormat::Pretty);
             let formatter = ArrayFormatter::try_new(array, &options).ok()?;
             Some(formatter.value(row).to_string())
         }
-        _ => text::cell(array, row),
     }
 }

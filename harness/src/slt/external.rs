@@ -18,14 +18,22 @@ fn load(sql: &str, base: &Path) -> Result<Vec<String>, String> {
     let path = lexical(&base.join(&location));
     let header = option(sql, "format.has_header").is_none_or(|value| value != "false");
     let delimiter = option(sql, "format.delimiter").and_then(|text| text.chars().next()).unwrap_or(',');
-    let mut rows = vec![];
+    let (mut names, mut rows) = (vec![], vec![]);
     for file in files(&path)? {
         let text = std::fs::read_to_string(&file)
             .map_err(|why| format!("cannot read {}: {}", file.display(), why.kind()))?;
-        rows.extend(records(&text, delimiter).into_iter().skip(usize::from(header)));
+        let mut records = records(&text, delimiter).into_iter();
+        if header {
+            names = records.next().unwrap_or_default();
+        }
+        rows.extend(records);
     }
-    let columns = columns(sql).ok_or("the columns of a CSV table are not listed")?;
-    let quoted: Vec<bool> = column_types(columns).iter().map(|of| !is_number_type(of)).collect();
+    let columns = match columns(sql) {
+        Some(columns) => columns.trim_end().trim_end_matches(',').to_owned(),
+        None if names.is_empty() => return Err("the columns of a CSV table are not known".into()),
+        None => inferred(&names, &rows),
+    };
+    let quoted: Vec<bool> = column_types(&columns).iter().map(|of| !is_number_type(of)).collect();
     let mut statements = vec![format!("CREATE TABLE {name} ({columns})")];
     for chunk in rows.chunks(ROWS_PER_INSERT) {
         let rows: Vec<String> = chunk.iter().map(|row| values(row, &quoted)).collect();
@@ -117,6 +125,27 @@ fn column_types(columns: &str) -> Vec<String> {
     types
 }
 
+/// The columns of a file by its header and cells.
+fn inferred(names: &[String], rows: &[Vec<String>]) -> String {
+    let is_day = |cell: &str| cell.len() == 10 && cell.split('-').map(str::len).eq([4, 2, 2]);
+    let of = |i: usize| {
+        let cells = || rows.iter().filter_map(|row| row.get(i)).filter(|cell| !cell.is_empty());
+        let all = |is: &dyn Fn(&str) -> bool| cells().all(|cell| is(cell));
+        match () {
+            () if cells().next().is_none() => "VARCHAR",
+            () if all(&|cell| cell.parse::<i64>().is_ok()) => "BIGINT",
+            () if all(&|cell| cell.parse::<f64>().is_ok()) => "DOUBLE",
+            () if all(&|cell| matches!(cell, "true" | "false")) => "BOOLEAN",
+            () if all(&is_day) => "DATE",
+            () if all(&|cell| cell.get(..10).is_some_and(is_day) && cell.contains(':')) => "TIMESTAMP",
+            () => "VARCHAR",
+        }
+    };
+    let columns: Vec<String> =
+        names.iter().enumerate().map(|(i, name)| format!("{name} {}", of(i))).collect();
+    columns.join(", ")
+}
+
 fn is_number_type(of: &str) -> bool {
     let numbers =
         ["int", "tinyint", "smallint", "bigint", "float", "real", "double", "decimal", "numeric", "boolean"];
@@ -188,5 +217,10 @@ mod tests {
                 "INSERT INTO t VALUES (1, 'it''s, \"so\"'), (NULL, 'b')"
             ]
         );
+        let bare = "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '../a.csv'";
+        let made = super::statements(bare, &folder.path().join("gone"))
+            .expect("it is one")
+            .expect("the file is there");
+        assert_eq!(made[0], "CREATE TABLE t (x BIGINT, y VARCHAR)");
     }
 }

@@ -216,15 +216,19 @@ impl Run {
                     self.amiss.insert(name, why);
                 }
             }
-            (Effect::Drop(names), _) => names.iter().for_each(|name| _ = self.amiss.remove(name)),
             _ => {}
         }
-        match (verdict, self.reason_amiss(at)) {
+        let verdict = match (verdict, self.reason_amiss(at)) {
+            (Verdict::Refused(_), Some(why)) if is_missing_data(&why) => Verdict::Skipped(why),
             (Verdict::Refused(_), Some(why)) if !matches!(script::effect(sql), Effect::Table(_)) => {
                 Verdict::Refused(after(&why))
             }
             (verdict, _) => verdict,
+        };
+        if let Effect::Drop(names) = script::effect(sql) {
+            names.iter().for_each(|name| _ = self.amiss.remove(name));
         }
+        verdict
     }
 
     /// Why something that a record names is not what the script means.
@@ -277,6 +281,9 @@ impl Run {
     /// Where what the query uses is amiss, its answer says nothing.
     pub fn excuse(&self, at: usize, verdict: Verdict) -> Verdict {
         match (verdict, self.reason_amiss(at)) {
+            (Verdict::Refused(_) | Verdict::Wrong(_), Some(why)) if is_missing_data(&why) => {
+                Verdict::Skipped(why)
+            }
             (Verdict::Refused(_) | Verdict::Wrong(_), Some(why)) => Verdict::Refused(after(&why)),
             (verdict, _) => verdict,
         }
@@ -318,6 +325,12 @@ impl Run {
                     Match::Different => Verdict::Wrong(difference("other rows", &rows, results)),
                 }
             }
+            // DataFusion answers the number of rows that a statement changed.
+            (None, Output::Statement { count, .. }, QueryExpect::Results { results, .. })
+                if *results == [count.to_string()] =>
+            {
+                Verdict::Passed
+            }
             (None, _, QueryExpect::Results { results, .. }) if results.is_empty() => Verdict::Passed,
             (None, _, QueryExpect::Results { .. }) => {
                 Verdict::Wrong("no rows where rows are expected".into())
@@ -343,6 +356,11 @@ pub fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     format!("panic: {}", text.unwrap_or_default())
+}
+
+/// Whether the suite lacks a file.
+fn is_missing_data(why: &str) -> bool {
+    why.starts_with("CSV: ")
 }
 
 fn after(why: &str) -> String {
