@@ -16,6 +16,7 @@
 //! | [`host`] | [`host::Process`] | what the HTTP API asks of all this |
 //! | [`check`] | [`check::Difference`] | the same views once more, in batch, and what differs |
 //! | [`csv`] | | views as CSV files |
+//! | [`library`] | [`Tallyflow`] | all of it inside a program of yours |
 //! | [`cli`] | [`cli::Command`] | the command line |
 //! | [`slt`] | | SQL suites of others: the binary `slt` |
 pub mod check;
@@ -25,6 +26,7 @@ pub mod csv;
 pub mod data;
 pub mod host;
 pub mod intake;
+pub mod library;
 pub mod metrics;
 pub mod pipeline;
 pub mod progress;
@@ -33,6 +35,8 @@ pub mod slt;
 pub mod statements;
 pub mod ticker;
 pub mod ticks;
+
+pub use library::{Config, Tallyflow};
 
 /// Why the process, or a command, could not go on: by what the user can do.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,8 +18,16 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let Arguments { options } = Arguments::parse();
-    let open: Open = Arc::new(|| {
-        let execute: Execute = Box::new(|_| Err(DeclareError::Unsupported("no session yet".into())));
+    let workers = options.workers;
+    let open: Open = Arc::new(move || {
+        let tallyflow = Tallyflow::open(Config { workers, ..Config::default() })?;
+        let execute: Execute = Box::new(move |sql| {
+            Ok(match tallyflow.execute(sql)?.pop() {
+                Some(session::Answer::Rows { schema, rows, .. }) => Answer::Rows(schema, rows),
+                Some(session::Answer::Done { tag }) => Answer::Done(count(&tag)),
+                None => Answer::Done(0),
+            })
+        });
         Ok(execute)
     });
     match slt::run(&options, &open) {
@@ -33,4 +41,9 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// The number of rows at the end of a command tag, such as `INSERT 0 3`.
+fn count(tag: &str) -> u64 {
+    tag.rsplit(' ').next().and_then(|last| last.parse().ok()).unwrap_or(0)
 }
