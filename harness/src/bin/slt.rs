@@ -1,9 +1,9 @@
 //! The `slt` binary: runs sqllogictest files, prints what passed, what was refused and what is wrong; exit code 1 if any is.
 use clap::Parser;
-use harness::Error;
-use harness::slt::database::{Execute, Open};
+use harness::slt::database::{Answer, Execute, Open};
 use harness::slt::{self, Options};
-use queries::DeclareError;
+use harness::{Config, Error, Tallyflow};
+use queries::session;
 use std::process::ExitCode;
 use std::sync::Arc;
 

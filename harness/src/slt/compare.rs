@@ -31,6 +31,19 @@ pub fn compare(actual: &[Vec<String>], expected: &[String]) -> Match {
     if same_bag(actual, expected) { Match::Unordered } else { Match::Different }
 }
 
+/// Whether all these lines are among the rows, each as often.
+pub fn is_part(lines: &[String], rows: &[Vec<String>]) -> bool {
+    if rows.len() > SEARCH_ROWS_MAX {
+        return false;
+    }
+    let mut rows: Vec<Vec<String>> = rows.iter().map(|row| tokens(&row.join(" "))).collect();
+    lines.iter().all(|line| {
+        let line = tokens(line);
+        let at = rows.iter().position(|row| same_row(row, &line));
+        at.map(|at| rows.swap_remove(at)).is_some()
+    })
+}
+
 /// The words of a line, in one spelling: brackets as braces, no commas and quotes, times without their zeros and zone.
 fn tokens(line: &str) -> Vec<String> {
     let mut tokens = vec![];

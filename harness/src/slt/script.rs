@@ -111,6 +111,20 @@ pub fn is_ordered(sql: &str) -> bool {
     words(&outside).windows(2).any(|pair| pair[0] == "order" && pair[1] == "by")
 }
 
+/// A query without the LIMIT at its end, if it has one and no ORDER BY that says which rows are meant.
+pub fn without_limit(sql: &str) -> Option<String> {
+    let lower = sql.to_ascii_lowercase();
+    let at = lower.rfind("limit").filter(|_| !is_ordered(sql))?;
+    let is_number = |word: &&str| word.chars().all(|c| c.is_ascii_digit());
+    let rest: Vec<&str> =
+        lower[at..].trim_end_matches(|c: char| c == ';' || c.is_whitespace()).split_whitespace().collect();
+    match rest.as_slice() {
+        ["limit", n] if is_number(n) => Some(sql[..at].to_owned()),
+        ["limit", n, "offset", m] if is_number(n) && is_number(m) => Some(sql[..at].to_owned()),
+        _ => None,
+    }
+}
+
 fn outside_parentheses(sql: &str) -> String {
     let mut out = String::new();
     let mut depth = 0usize;
@@ -219,6 +233,13 @@ mod tests {
     fn an_order_by_in_a_subquery_is_not_the_querys() {
         assert!(is_ordered("SELECT ')' FROM (SELECT 1) x ORDER  BY 1"));
         assert!(!is_ordered("SELECT row_number() OVER (ORDER BY a) FROM (SELECT 1 ORDER BY 1) x"));
+    }
+
+    #[test]
+    fn a_limit_without_an_order_chooses_freely() {
+        assert_eq!(without_limit("SELECT a FROM t LIMIT 5 OFFSET 2;").as_deref(), Some("SELECT a FROM t "));
+        assert_eq!(without_limit("SELECT a FROM t ORDER BY a LIMIT 5"), None);
+        assert_eq!(without_limit("SELECT a FROM (SELECT a FROM t LIMIT 5)"), None);
     }
 
     #[test]
