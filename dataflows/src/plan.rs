@@ -1,6 +1,8 @@
 //! `Plan`: what a dataflow can maintain. `queries` lowers SQL to it; `render` has one `match` over it.
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::AggregateUDF;
 use datafusion::physical_expr::PhysicalExpr;
 use std::fmt;
 use std::sync::Arc;
@@ -113,7 +115,7 @@ pub struct Aggregate {
 }
 
 /// The aggregate functions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Function {
     /// Rows, or values that are not NULL.
     Count,
@@ -125,6 +127,143 @@ pub enum Function {
     Min,
     /// The greatest value.
     Max,
+    /// Whether every value is true.
+    Every,
+    /// Whether any value is true.
+    Any,
+    /// The bits that all integers share.
+    BitAnd,
+    /// The bits that any integer has.
+    BitOr,
+    /// The bits that an odd number of integers have.
+    BitXor,
+    /// A statistic of the argument `y`, and of a column `x` where it has two; rows where one of them is NULL do not count.
+    Moment(Moment, Option<usize>),
+    /// What is computed from the rows of a group in an order. Its columns stand here; `Aggregate::argument` is none.
+    Ordered(Arc<Ordered>),
+}
+
+/// The statistics that are made of sums of `x`, `y` and their products.
+#[allow(missing_docs, reason = "the names are those of SQL")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    VarPop,
+    VarSamp,
+    StddevPop,
+    StddevSamp,
+    CovarPop,
+    CovarSamp,
+    Corr,
+    RegrSlope,
+    RegrIntercept,
+    RegrCount,
+    RegrR2,
+    RegrAvgX,
+    RegrAvgY,
+    RegrSxx,
+    RegrSyy,
+    RegrSxy,
+}
+
+/// An aggregate function of DataFusion over the rows of a group, in an order: `array_agg`, `first_value`, `percentile_cont`, ..
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ordered {
+    /// Which.
+    pub function: Arc<AggregateUDF>,
+    /// What it reads, the first one a column.
+    pub arguments: Vec<Argument>,
+    /// ORDER BY, or WITHIN GROUP (ORDER BY ..). Rows that are equal in it are ordered by the arguments.
+    pub order: Vec<Order>,
+    /// IGNORE NULLS.
+    pub ignore_nulls: bool,
+}
+
+/// An argument of an aggregate function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// An input column.
+    Column(usize),
+    /// The same value for all rows.
+    Constant(ScalarValue),
+}
+
+impl Aggregate {
+    /// The input columns it reads.
+    pub fn columns(&self) -> Vec<usize> {
+        let mut columns: Vec<usize> = self.argument.into_iter().chain(self.filter).collect();
+        match &self.function {
+            Function::Moment(_, x) => columns.extend(x),
+            Function::Ordered(call) => columns.extend(call.columns()),
+            _ => {}
+        }
+        columns
+    }
+
+    /// The same over columns that stand elsewhere.
+    pub fn moved(&self, place: impl Fn(usize) -> usize) -> Aggregate {
+        let function = match &self.function {
+            Function::Moment(moment, x) => Function::Moment(*moment, x.map(&place)),
+            Function::Ordered(call) => {
+                let arguments = call.arguments.iter().map(|argument| match argument {
+                    Argument::Column(column) => Argument::Column(place(*column)),
+                    constant => constant.clone(),
+                });
+                let order = call.order.iter().map(|o| Order { column: place(o.column), ..*o });
+                Function::Ordered(Arc::new(Ordered {
+                    arguments: arguments.collect(),
+                    order: order.collect(),
+                    ..call.as_ref().clone()
+                }))
+            }
+            other => other.clone(),
+        };
+        Aggregate {
+            function,
+            argument: self.argument.map(&place),
+            filter: self.filter.map(&place),
+            ..self.clone()
+        }
+    }
+
+    fn describe(&self, schema: &SchemaRef) -> String {
+        let name = |i: &usize| schema.field(*i).name().clone();
+        let (function, arguments) = match &self.function {
+            Function::Moment(moment, x) => {
+                (format!("{moment:?}"), self.argument.iter().chain(x).map(name).collect())
+            }
+            Function::Ordered(call) => (call.function.name().to_string(), vec![call.describe(schema)]),
+            other => (format!("{other:?}"), vec![self.argument.as_ref().map_or("*".into(), name)]),
+        };
+        let distinct = if self.distinct { "distinct " } else { "" };
+        let filter = self.filter.as_ref().map_or(String::new(), |i| format!(" filter {}", name(i)));
+        format!("{}({distinct}{}){filter}", function.to_lowercase(), arguments.join(", "))
+    }
+}
+
+impl Ordered {
+    fn columns(&self) -> impl Iterator<Item = usize> {
+        let arguments = self.arguments.iter().filter_map(|argument| match argument {
+            Argument::Column(column) => Some(*column),
+            Argument::Constant(_) => None,
+        });
+        arguments.chain(self.order.iter().map(|o| o.column))
+    }
+
+    fn describe(&self, schema: &SchemaRef) -> String {
+        let arguments = self.arguments.iter().map(|argument| match argument {
+            Argument::Column(column) => schema.field(*column).name().clone(),
+            Argument::Constant(value) => value.to_string(),
+        });
+        let mut text = arguments.collect::<Vec<_>>().join(", ");
+        if !self.order.is_empty() {
+            let order = self.order.iter().map(|o| o.describe(schema));
+            text += &format!(" order [{}]", order.collect::<Vec<_>>().join(", "));
+        }
+        if self.ignore_nulls {
+            text += " ignore nulls";
+        }
+        text
+    }
 }
 
 /// One ORDER BY column.
@@ -136,6 +275,14 @@ pub struct Order {
     pub descending: bool,
     /// NULLS FIRST.
     pub nulls_first: bool,
+}
+
+impl Order {
+    fn describe(&self, schema: &SchemaRef) -> String {
+        let down = if self.descending { " desc" } else { "" };
+        let nulls = if self.nulls_first { " nulls first" } else { "" };
+        format!("{}{down}{nulls}", schema.field(self.column).name())
+    }
 }
 
 impl Plan {
@@ -222,13 +369,7 @@ impl Plan {
             Plan::Matched { .. } => "Matched".into(),
             Plan::Aggregate { input, group, aggregates, .. } => {
                 let schema = input.schema();
-                let list = aggregates.iter().map(|a| {
-                    let argument = a.argument.map_or("*", |i| schema.field(i).name().as_str());
-                    let distinct = if a.distinct { "distinct " } else { "" };
-                    let filter =
-                        a.filter.map_or(String::new(), |i| format!(" filter {}", schema.field(i).name()));
-                    format!("{}({distinct}{argument}){filter}", format!("{:?}", a.function).to_lowercase())
-                });
+                let list = aggregates.iter().map(|a| a.describe(&schema));
                 format!(
                     "Aggregate by [{}] compute [{}]",
                     columns(group, &schema),
@@ -237,11 +378,7 @@ impl Plan {
             }
             Plan::TopK { input, partition, order, offset, limit, number, .. } => {
                 let schema = input.schema();
-                let order = order.iter().map(|o| {
-                    let down = if o.descending { " desc" } else { "" };
-                    let nulls = if o.nulls_first { " nulls first" } else { "" };
-                    format!("{}{down}{nulls}", schema.field(o.column).name())
-                });
+                let order = order.iter().map(|o| o.describe(&schema));
                 let order = order.collect::<Vec<_>>().join(", ");
                 let number = if *number { " numbered" } else { "" };
                 format!(

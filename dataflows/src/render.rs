@@ -12,7 +12,7 @@ mod stateful;
 
 pub(crate) use arrange::{Arrangement, Index};
 pub(crate) use import::{Reader, publish};
-pub(crate) use map::one_zero;
+pub(crate) use map::{message, one_zero};
 
 use crate::codec::Codec;
 use crate::plan::{Aggregate, Expr, Order, Plan};
@@ -286,16 +286,12 @@ fn group_state(plan: &Plan, having: Option<Expr>) -> Result<(&Plan, Groups, Vec<
         Plan::Distinct(input) => (input, &[], input.schema()),
         _ => unreachable!("only these group"),
     };
-    let read: BTreeSet<usize> =
-        aggregates.iter().flat_map(|a| a.argument.into_iter().chain(a.filter)).collect();
+    let read: BTreeSet<usize> = aggregates.iter().flat_map(Aggregate::columns).collect();
     let columns: Vec<usize> = read.into_iter().collect();
     let input_schema = input.schema();
     let narrow = Schema::new(columns.iter().map(|i| input_schema.field(*i).clone()).collect::<Vec<_>>());
-    let place = |column: usize| columns.iter().position(|c| *c == column);
-    let accumulators = aggregates.iter().map(|a| {
-        let (argument, filter) = (a.argument.and_then(place), a.filter.and_then(place));
-        accumulator(&Aggregate { argument, filter, ..a.clone() }, &narrow)
-    });
+    let place = |column: usize| columns.binary_search(&column).expect("all columns read are listed");
+    let accumulators = aggregates.iter().map(|a| accumulator(&a.moved(place), &narrow));
     let accumulators = accumulators.collect::<Result<Vec<_>, _>>()?;
     let groups = Groups::new(nullable(&schema), group_columns(plan).len(), accumulators, having)?;
     Ok((input, groups, columns))

@@ -8,7 +8,10 @@ pub(crate) mod exact;
 pub(crate) mod group;
 pub(crate) mod interner;
 pub(crate) mod latest;
+pub(crate) mod logic;
 pub(crate) mod matched;
+pub(crate) mod moments;
+pub(crate) mod ordered;
 pub(crate) mod topk;
 
 use crate::codec::{Codec, Rows};

@@ -61,10 +61,11 @@ impl Tallyflow {
         let mut setting = Setting::serve(config.workers, config.tick_events);
         // One writer waits for each of its statements: there is nothing to gather.
         setting.pace.wait = Some(std::time::Duration::from_millis(1));
+        setting.limits = config.limits;
         let pipeline = Pipeline::start(data, &setting)?;
         let ends = pipeline.log().ends();
         pipeline.visible().wait(None, |reach| reach.restored && reach.covers(&ends))?;
-        let session = Session::new(pipeline.process().clone(), pipeline.memory().clone(), config.limits);
+        let session = pipeline.session();
         Ok(Tallyflow { pipeline, session })
     }
 

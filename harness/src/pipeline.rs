@@ -13,6 +13,7 @@ use crate::ticks::{End, Handle, Pace, Reader, Setting as ReaderSetting, Tables};
 use crossbeam_channel::bounded;
 use dataflows::Position;
 use dataflows::engine::{Collector, Engine};
+use queries::session::{Limits, Session};
 use queries::{Catalogue, Declared};
 use sinks::memory::Memory;
 use sources::log::{Log, LogConfig, Repair};
@@ -38,6 +39,8 @@ pub struct Setting {
     pub wall: Wall,
     /// Partitions of a new log.
     pub partitions: u32,
+    /// What one SQL statement may use.
+    pub limits: Limits,
 }
 
 impl Setting {
@@ -45,7 +48,15 @@ impl Setting {
     pub fn serve(workers: usize, tick_events: usize) -> Setting {
         let ms = |ms| Some(Duration::from_millis(ms));
         let pace = Pace { records_max: tick_events, wait: ms(10), wait_busy: ms(25), idle: ms(1_000) };
-        Setting { workers, pace, follow: Follow::Wall, skew_ms: 60_000, wall: wall(), partitions: 1 }
+        Setting {
+            workers,
+            pace,
+            follow: Follow::Wall,
+            skew_ms: 60_000,
+            wall: wall(),
+            partitions: 1,
+            limits: Limits::default(),
+        }
     }
 
     /// For a replay: full ticks only, at the times of the events.
@@ -59,6 +70,7 @@ impl Setting {
 pub struct Pipeline {
     data: Data,
     process: Arc<Process>,
+    session: Session,
     shared: Shared,
     reader: Handle,
     upstream: Vec<JoinHandle<()>>,
@@ -122,12 +134,18 @@ impl Pipeline {
         upstream.push(spawn("ticker", &visible, move || ticker.run(steps, received)));
         let publisher = spawn("publisher", &visible, move || publisher.run(outputs));
         let process = Arc::new(Process::new(shared.clone(), latency, commands));
-        Ok(Pipeline { data, process, shared, reader: handle, upstream, publisher, repairs })
+        let session = Session::new(process.clone(), shared.memory.clone(), setting.limits);
+        Ok(Pipeline { data, process, session, shared, reader: handle, upstream, publisher, repairs })
     }
 
     /// What the HTTP API talks to.
     pub fn process(&self) -> &Arc<Process> {
         &self.process
+    }
+
+    /// For SQL statements. All its clones write one after the other.
+    pub fn session(&self) -> Session {
+        self.session.clone()
     }
 
     /// The readers' store.

@@ -9,6 +9,7 @@
 //! | `views`, `list`, `literal` | reads |
 //! | `changes` | a view's changes as server-sent events |
 //! | `events`, `declared`, `operate` | ingestion, queries, health and metrics |
+//! | `sql` | statements in, answers out |
 //! | `meter` | what the API counts of itself |
 mod call;
 mod changes;
@@ -23,10 +24,12 @@ mod operate;
 mod problem;
 mod routes;
 mod server;
+mod sql;
 mod views;
 
 pub use server::serve;
 
+use crate::session::Session;
 use host::Host;
 use meter::Meter;
 use sinks::memory::Memory;
@@ -89,6 +92,7 @@ async fn closed(closing: &mut watch::Receiver<bool>) {
 struct Api {
     memory: Arc<Memory>,
     host: Arc<dyn Host>,
+    session: Session,
     config: ApiConfig,
     meter: Meter,
     /// True when the shutdown began.

@@ -26,6 +26,21 @@ use sinks::memory::Memory;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// The view of `SUBSCRIBE [TO] view`, if that is what a text says.
+pub fn subscribed(sql: &str) -> Option<String> {
+    let words: Vec<&str> = sql.trim().trim_end_matches(';').split_whitespace().collect();
+    let is = |i: usize, word: &str| words.get(i).is_some_and(|w: &&str| w.eq_ignore_ascii_case(word));
+    let name = match words.len() {
+        2 if is(0, "subscribe") => words[1],
+        3 if is(0, "subscribe") && is(1, "to") => words[2],
+        _ => return None,
+    };
+    Some(match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+        Some(quoted) => quoted.to_owned(),
+        None => name.to_lowercase(),
+    })
+}
+
 /// What one statement gave.
 #[derive(Clone, Debug)]
 pub enum Answer {
@@ -95,6 +110,16 @@ impl Session {
     pub fn new(host: Arc<dyn Host>, memory: Arc<Memory>, limits: Limits) -> Session {
         let writer = Mutex::new(write::Writer::new(memory.generation()));
         Session(Arc::new(Inner { host, memory, limits, writer }))
+    }
+
+    /// The process behind it.
+    pub fn host(&self) -> &Arc<dyn Host> {
+        &self.0.host
+    }
+
+    /// What its readers see.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.0.memory
     }
 
     /// Runs each statement of a text, in order. The first error ends it; what was done before it stays done. Blocks.

@@ -141,7 +141,7 @@ fn keep(
 }
 
 /// The reason without the frames that DataFusion wraps around it.
-fn message(error: &DataFusionError) -> Arc<str> {
+pub(crate) fn message(error: &DataFusionError) -> Arc<str> {
     let text = error.find_root().to_string();
     let text = ["Arrow error: ", "Execution error: ", "Compute error: "]
         .iter()

@@ -1,11 +1,13 @@
 //! The aggregate functions as state by group: each row adds its value, multiplied by the row's diff.
 use super::exact::ExactSum;
 use super::interner::Interner;
+use super::{logic, moments, ordered};
 use crate::Diff;
 use crate::codec::Codec;
 use crate::plan::{Aggregate, Function};
 use crate::row::{Row, hash};
 use arrow::array::*;
+use arrow::compute::SortOptions;
 use arrow::datatypes::*;
 use arrow::row::{RowConverter, SortField};
 use datafusion::functions_aggregate::average::avg_udaf;
@@ -27,6 +29,9 @@ pub(crate) trait Accumulator {
 /// The accumulator of an aggregate whose argument and filter are columns of `schema`. Errors name what is not supported.
 pub(crate) fn accumulator(aggregate: &Aggregate, schema: &Schema) -> Result<Box<dyn Accumulator>, String> {
     let rows = Selection { argument: aggregate.argument, filter: aggregate.filter };
+    if let Function::Ordered(call) = &aggregate.function {
+        return Ok(Box::new(ordered::Ordered::new(call, aggregate, schema)?));
+    }
     if aggregate.distinct && !matches!(aggregate.function, Function::Min | Function::Max) {
         let argument = aggregate.argument.ok_or("DISTINCT needs an argument")?;
         let inner = Aggregate { distinct: false, filter: None, ..aggregate.clone() };
@@ -44,7 +49,7 @@ pub(crate) fn accumulator(aggregate: &Aggregate, schema: &Schema) -> Result<Box<
     };
     let input = schema.field(argument).data_type().clone();
     let output = aggregate.data_type.clone();
-    Ok(match (aggregate.function, &input) {
+    Ok(match (&aggregate.function, &input) {
         (Function::Count, _) => Box::new(Count { rows, counts: Vec::new() }),
         (Function::Sum | Function::Avg, DataType::Float64 | DataType::Float32) => {
             Box::new(Floats { rows, sums: Vec::new(), average: aggregate.function == Function::Avg, output })
@@ -63,6 +68,14 @@ pub(crate) fn accumulator(aggregate: &Aggregate, schema: &Schema) -> Result<Box<
         }
         (Function::Min, _) => Box::new(Extreme::new(rows, input, true)?),
         (Function::Max, _) => Box::new(Extreme::new(rows, input, false)?),
+        (Function::Every, DataType::Boolean) => Box::new(logic::Booleans::every(rows)),
+        (Function::Any, DataType::Boolean) => Box::new(logic::Booleans::any(rows)),
+        (Function::BitAnd | Function::BitOr | Function::BitXor, t) if t.is_integer() => {
+            Box::new(logic::Bits::new(rows, &aggregate.function, output))
+        }
+        (Function::Moment(moment, x), DataType::Float64) => {
+            Box::new(moments::Moments::new(rows, *moment, *x, output))
+        }
         (function, t) => {
             return Err(format!("{function:?} of {t} is not supported: cast its argument").to_lowercase());
         }
@@ -70,15 +83,15 @@ pub(crate) fn accumulator(aggregate: &Aggregate, schema: &Schema) -> Result<Box<
 }
 
 /// Which rows count: those where the filter is true and the argument is not NULL.
-struct Selection {
-    argument: Option<usize>,
-    filter: Option<usize>,
+pub(super) struct Selection {
+    pub(super) argument: Option<usize>,
+    pub(super) filter: Option<usize>,
 }
 
 impl Selection {
     /// Calls `f` with each row that counts, its group and its diff.
     #[inline(always)]
-    fn each(
+    pub(super) fn each(
         &self,
         groups: &[u32],
         batch: &RecordBatch,
@@ -302,7 +315,9 @@ struct Extreme {
 
 impl Extreme {
     fn new(rows: Selection, input: DataType, least: bool) -> Result<Extreme, String> {
-        let converter = RowConverter::new(vec![SortField::new(input.clone())])
+        // NULLs inside of arrays and structs are greater than anything else.
+        let options = SortOptions { descending: false, nulls_first: false };
+        let converter = RowConverter::new(vec![SortField::new_with_options(input.clone(), options)])
             .map_err(|e| format!("min and max of {input} are not supported: {e}"))?;
         Ok(Extreme { rows, converter, values: BTreeMap::new(), least })
     }

@@ -5,11 +5,10 @@
 //! (The idea is Kulisch's long accumulator; kept sparse, because the terms of one group lie close together.)
 use crate::Diff;
 
-/// Sum and count of doubles with multiplicities.
+/// Sum of doubles with multiplicities.
 #[derive(Clone, Default)]
 pub(crate) struct ExactSum {
-    /// (digit, amount): amount * 2^(32 * digit - 1088), ascending by digit.
-    digits: Vec<(u8, i128)>,
+    digits: Digits,
     nan: Diff,
     plus_infinity: Diff,
     minus_infinity: Diff,
@@ -28,26 +27,10 @@ impl ExactSum {
         } else if value == f64::NEG_INFINITY {
             self.minus_infinity += diff;
         } else if value != 0.0 {
-            let bits = value.to_bits();
-            let exponent = ((bits >> 52) & 0x7ff) as i32;
-            let fraction = (bits & ((1 << 52) - 1)) as i128;
-            let (mantissa, exponent) =
-                if exponent == 0 { (fraction, -1074) } else { (fraction | 1 << 52, exponent - 1075) };
+            let (sign, mantissa, exponent) = parts(value);
             let place = exponent + BIAS;
-            let amount = (mantissa << (place % 32)) * i128::from(diff) * if value < 0.0 { -1 } else { 1 };
-            self.add_digit((place / 32) as u8, amount);
-        }
-    }
-
-    fn add_digit(&mut self, digit: u8, amount: i128) {
-        match self.digits.binary_search_by_key(&digit, |(d, _)| *d) {
-            Ok(i) => {
-                self.digits[i].1 += amount;
-                if self.digits[i].1 == 0 {
-                    self.digits.remove(i);
-                }
-            }
-            Err(i) => self.digits.insert(i, (digit, amount)),
+            let amount = (i128::from(mantissa) << (place % 32)) * i128::from(diff) * sign;
+            self.digits.add((place / 32) as u8, amount);
         }
     }
 
@@ -62,17 +45,75 @@ impl ExactSum {
         if self.minus_infinity > 0 {
             return f64::NEG_INFINITY;
         }
-        let (negative, limbs) = self.limbs();
-        let value = round(&limbs);
-        if negative { -value } else { value }
+        self.digits.whole().value(BIAS)
     }
 
-    /// Sign and magnitude: digits of base 2^32 from the lowest, carried.
-    fn limbs(&self) -> (bool, Vec<u32>) {
+    /// Whether a term is no number.
+    pub(crate) fn is_special(&self) -> bool {
+        self.nan > 0 || self.plus_infinity > 0 || self.minus_infinity > 0
+    }
+
+    /// The sum of the finite terms, in units of 2^-BIAS.
+    pub(crate) fn whole(&self) -> Whole {
+        self.digits.whole()
+    }
+}
+
+/// Sum of products of two finite doubles with multiplicities, in units of 2^-(2 * BIAS): those of a product of two sums.
+#[derive(Clone, Default)]
+pub(crate) struct ExactProducts(Digits);
+
+impl ExactProducts {
+    /// Adds `a * b`, `diff` times. Both must be finite.
+    pub(crate) fn add(&mut self, a: f64, b: f64, diff: Diff) {
+        let ((sign, a, e), (other, b, f)) = (parts(a), parts(b));
+        let (product, place) = (u128::from(a) * u128::from(b), e + f + 2 * BIAS);
+        for part in 0..4 {
+            let bits = i128::from((product >> (32 * part)) as u32);
+            if bits != 0 {
+                let amount = (bits << (place % 32)) * i128::from(diff) * sign * other;
+                self.0.add((place / 32) as u8 + part, amount);
+            }
+        }
+    }
+
+    /// The sum.
+    pub(crate) fn whole(&self) -> Whole {
+        self.0.whole()
+    }
+}
+
+/// A finite double as sign * mantissa * 2^exponent.
+fn parts(value: f64) -> (i128, u64, i32) {
+    let bits = value.to_bits();
+    let exponent = ((bits >> 52) & 0x7ff) as i32;
+    let fraction = bits & ((1 << 52) - 1);
+    let sign = if value < 0.0 { -1 } else { 1 };
+    if exponent == 0 { (sign, fraction, -1074) } else { (sign, fraction | 1 << 52, exponent - 1075) }
+}
+
+/// A whole number: (digit, amount) is amount * 2^(32 * digit), ascending by digit.
+#[derive(Clone, Default)]
+struct Digits(Vec<(u8, i128)>);
+
+impl Digits {
+    fn add(&mut self, digit: u8, amount: i128) {
+        match self.0.binary_search_by_key(&digit, |(d, _)| *d) {
+            Ok(i) => {
+                self.0[i].1 += amount;
+                if self.0[i].1 == 0 {
+                    self.0.remove(i);
+                }
+            }
+            Err(i) => self.0.insert(i, (digit, amount)),
+        }
+    }
+
+    fn whole(&self) -> Whole {
         let carried = |sign: i128| -> (Vec<u32>, i128) {
-            let last = self.digits.last().map_or(0, |(d, _)| *d as usize + 1);
+            let last = self.0.last().map_or(0, |(d, _)| *d as usize + 1);
             let (mut limbs, mut carry) = (Vec::with_capacity(last + 4), 0i128);
-            let mut next = self.digits.iter().peekable();
+            let mut next = self.0.iter().peekable();
             for digit in 0..last + 4 {
                 if let Some((_, amount)) = next.next_if(|(d, _)| *d as usize == digit) {
                     carry += amount * sign;
@@ -83,19 +124,87 @@ impl ExactSum {
             (limbs, carry)
         };
         match carried(1) {
-            (limbs, 0) => (false, limbs),
-            _ => (true, carried(-1).0),
+            (limbs, 0) => Whole { negative: false, limbs },
+            _ => Whole { negative: true, limbs: carried(-1).0 },
         }
     }
 }
 
-/// The double nearest to `limbs * 2^-BIAS`.
-fn round(limbs: &[u32]) -> f64 {
+/// A whole number as sign and magnitude: digits of base 2^32 from the lowest.
+#[derive(Clone)]
+pub(crate) struct Whole {
+    negative: bool,
+    limbs: Vec<u32>,
+}
+
+impl Whole {
+    /// A count.
+    pub(crate) fn of(count: Diff) -> Whole {
+        let size = count.unsigned_abs();
+        Whole { negative: count < 0, limbs: vec![size as u32, (size >> 32) as u32] }
+    }
+
+    pub(crate) fn is_zero(&self) -> bool {
+        self.limbs.iter().all(|limb| *limb == 0)
+    }
+
+    pub(crate) fn times(&self, other: &Whole) -> Whole {
+        let mut limbs = vec![0u32; self.limbs.len() + other.limbs.len()];
+        for (i, a) in self.limbs.iter().enumerate().filter(|(_, a)| **a != 0) {
+            let mut carry = 0u64;
+            for (j, b) in other.limbs.iter().enumerate() {
+                carry += u64::from(*a) * u64::from(*b) + u64::from(limbs[i + j]);
+                limbs[i + j] = carry as u32;
+                carry >>= 32;
+            }
+            limbs[i + other.limbs.len()] = carry as u32;
+        }
+        Whole { negative: self.negative != other.negative, limbs }
+    }
+
+    pub(crate) fn minus(&self, other: &Whole) -> Whole {
+        let size = self.limbs.len().max(other.limbs.len()) + 1;
+        let signed = |n: &Whole, i: usize| {
+            let limb = n.limbs.get(i).copied().map_or(0, i64::from);
+            if n.negative { -limb } else { limb }
+        };
+        let mut limbs = Vec::with_capacity(size);
+        let mut carry = 0i64;
+        for i in 0..size {
+            carry += signed(self, i) - signed(other, i);
+            limbs.push(carry as u32);
+            carry >>= 32;
+        }
+        if carry < 0 {
+            // Two's complement: the magnitude is the complement and one.
+            let mut one = true;
+            for limb in &mut limbs {
+                let (flipped, more) = (!*limb).overflowing_add(u32::from(one));
+                (*limb, one) = (flipped, more);
+            }
+        }
+        Whole { negative: carry < 0, limbs }
+    }
+
+    /// The double nearest to this * 2^-bias, ties to even.
+    pub(crate) fn value(&self, bias: i32) -> f64 {
+        let value = round(&self.limbs, bias);
+        if self.negative { -value } else { value }
+    }
+
+    /// The same for a number in the units of `ExactProducts`.
+    pub(crate) fn product_value(&self) -> f64 {
+        self.value(2 * BIAS)
+    }
+}
+
+/// The double nearest to `limbs * 2^-bias`.
+fn round(limbs: &[u32], bias: i32) -> f64 {
     let Some(top) = limbs.iter().rposition(|l| *l != 0) else { return 0.0 };
     let high = top as i32 * 32 + 31 - limbs[top].leading_zeros() as i32;
     // The lowest bit a double of this size can have; subnormals end at 2^-1074.
-    let low = (high - 52).max(BIAS - 1074);
-    let bit = |place: i32| place >= 0 && limbs[place as usize / 32] >> (place % 32) & 1 == 1;
+    let low = (high - 52).max(bias - 1074);
+    let bit = |place: i32| place >= 0 && place <= high && limbs[place as usize / 32] >> (place % 32) & 1 == 1;
     let mut mantissa = (low..=high).rev().fold(0u64, |m, place| m << 1 | u64::from(bit(place)));
     let half = low > 0 && bit(low - 1);
     let rest = (0..low - 1).any(bit);
@@ -103,7 +212,7 @@ fn round(limbs: &[u32]) -> f64 {
         mantissa += 1;
     }
     // Two exact factors: 2^-1074 itself cannot be had from one power below the normal range.
-    let exponent = low - BIAS;
+    let exponent = low - bias;
     mantissa as f64 * 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2)
 }
 
@@ -131,7 +240,7 @@ mod tests {
             terms.iter().for_each(|t| exact.add(*t, 1));
             assert_eq!(exact.value(), sum, "{terms:?}");
             terms.iter().rev().for_each(|t| exact.add(*t, -1));
-            assert!(exact.digits.is_empty() && exact.value() == 0.0);
+            assert!(exact.digits.0.is_empty() && exact.value() == 0.0);
         }
     }
 
@@ -146,5 +255,23 @@ mod tests {
         exact.add(f64::INFINITY, -1);
         exact.add(f64::NEG_INFINITY, -1);
         assert_eq!(exact.value(), 6.0);
+    }
+
+    #[test]
+    fn the_spread_of_numbers_far_from_zero_is_exact() {
+        // n * sum(x * x) - sum(x)^2 of 2^60 + {0, 512, 1024}: 3 * 512^2 * 2.
+        let (mut sum, mut squares) = (ExactSum::default(), ExactProducts::default());
+        for x in [0.0, 512.0, 1024.0, 7e-300] {
+            let x = x + 2f64.powi(60);
+            sum.add(x, 1);
+            squares.add(x, x, 1);
+        }
+        sum.add(2f64.powi(60), -1);
+        squares.add(2f64.powi(60), 2f64.powi(60), -1);
+        let spread = Whole::of(3).times(&squares.whole()).minus(&sum.whole().times(&sum.whole()));
+        assert_eq!(spread.product_value(), 6.0 * 512.0 * 512.0);
+        let zero = spread.minus(&spread);
+        assert!(zero.is_zero() && !spread.is_zero());
+        assert_eq!(zero.minus(&spread).product_value(), -6.0 * 512.0 * 512.0);
     }
 }

@@ -5,10 +5,8 @@ use crate::Error;
 use crate::data::Data;
 use crate::pipeline::Pipeline;
 use crate::ticks::End;
-use queries::api::host::Host;
 use queries::api::{ApiConfig, serve};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -57,12 +55,10 @@ impl Server {
         let runtime = runtime.map_err(|why| Error::failed("start the HTTP server", why))?;
         runtime.block_on(async {
             let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-            let host: Arc<dyn Host> = self.pipeline.process().clone();
             let shutdown = async {
                 _ = stopped.await;
             };
-            let api =
-                serve(self.listener, self.pipeline.memory().clone(), host, ApiConfig::default(), shutdown);
+            let api = serve(self.listener, self.pipeline.session(), ApiConfig::default(), shutdown);
             let api = tokio::spawn(api);
             let ended = wait(&self.pipeline, over).await;
             before();

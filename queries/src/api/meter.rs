@@ -26,11 +26,12 @@ pub(super) enum Route {
     Changes,
     Events,
     Queries,
+    Sql,
     Quarantine,
     Unknown,
 }
 
-const ROUTES: [(Route, &str); 13] = [
+const ROUTES: [(Route, &str); 14] = [
     (Route::Page, "page"),
     (Route::OpenApi, "openapi"),
     (Route::Health, "health"),
@@ -42,6 +43,7 @@ const ROUTES: [(Route, &str); 13] = [
     (Route::Changes, "changes"),
     (Route::Events, "events"),
     (Route::Queries, "queries"),
+    (Route::Sql, "sql"),
     (Route::Quarantine, "quarantine"),
     (Route::Unknown, "unknown"),
 ];

@@ -2,7 +2,7 @@
 use super::call::Call;
 use super::meter::Route;
 use super::problem::Problem;
-use super::{Api, call::AtLeast, changes, declared, events, operate, views};
+use super::{Api, call::AtLeast, changes, declared, events, operate, sql, views};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,6 +26,7 @@ enum Resource {
     Row(String, String),
     Events,
     Queries,
+    Sql,
     Query(String),
     Quarantine,
     Unknown,
@@ -33,7 +34,7 @@ enum Resource {
 
 /// Every path, as the API's description spells it.
 #[cfg(test)]
-pub(super) const PATHS: [&str; 14] = [
+pub(super) const PATHS: [&str; 15] = [
     "/",
     "/healthz",
     "/readyz",
@@ -46,6 +47,7 @@ pub(super) const PATHS: [&str; 14] = [
     "/api/v1/views/{name}/{key}",
     "/api/v1/events",
     "/api/v1/queries",
+    "/api/v1/sql",
     "/api/v1/queries/{name}",
     "/api/v1/quarantine",
 ];
@@ -64,6 +66,7 @@ impl Resource {
             Resource::Row(..) => Route::Row,
             Resource::Events => Route::Events,
             Resource::Queries | Resource::Query(_) => Route::Queries,
+            Resource::Sql => Route::Sql,
             Resource::Quarantine => Route::Quarantine,
             Resource::Unknown => Route::Unknown,
         }
@@ -71,7 +74,7 @@ impl Resource {
 
     fn methods(&self) -> &'static str {
         match self {
-            Resource::Events => "POST",
+            Resource::Events | Resource::Sql => "POST",
             Resource::Queries => "GET, HEAD, POST",
             Resource::Query(_) => "GET, HEAD, DELETE",
             Resource::Page
@@ -115,6 +118,8 @@ fn resources() -> BoxedFilter<(Resource,)> {
         .or(warp::path!("queries").map(|| Queries))
         .unify()
         .or(warp::path!("queries" / String).map(Query))
+        .unify()
+        .or(warp::path!("sql").map(|| Sql))
         .unify()
         .or(warp::path!("quarantine").map(|| Quarantine))
         .unify()
@@ -176,6 +181,7 @@ async fn handle(api: &Arc<Api>, resource: Resource, mut call: Call) -> Result<Re
         (Queries, &Method::POST) => declared::post(api, call).await,
         (Query(name), &Method::GET) => declared::one(api, &name).await,
         (Query(name), &Method::DELETE) => declared::drop(api, &name).await,
+        (Sql, &Method::POST) => sql::post(api, call).await,
         (Quarantine, &Method::GET) => operate::quarantine(api, &call).await,
         _ => Err(Problem::method(methods)),
     }

@@ -1,14 +1,13 @@
 //! The server: connections, their bounds, and their end.
 use super::cursor::Signer;
-use super::host::Host;
 use super::meter::Meter;
 use super::{Api, ApiConfig, closed, routes};
+use crate::session::Session;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use sinks::memory::Memory;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,16 +20,16 @@ use warp::reply::Response;
 /// Serves the API on a listener until `shutdown` is ready; then streams are told, and requests have a while to end.
 pub async fn serve(
     listener: std::net::TcpListener,
-    memory: Arc<Memory>,
-    host: Arc<dyn Host>,
+    session: Session,
     config: ApiConfig,
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let (close, closing) = watch::channel(false);
-    let api =
-        Arc::new(Api { memory, host, config, meter: Meter::default(), closing, cursors: Signer::new() });
+    let (memory, host) = (session.memory().clone(), session.host().clone());
+    let (meter, cursors) = (Meter::default(), Signer::new());
+    let api = Arc::new(Api { memory, host, session, config, meter, closing, cursors });
     let routes = routes::routes(api.clone());
     let places = Arc::new(Semaphore::new(api.config.connections_max));
     let accept = async {

@@ -1,9 +1,13 @@
 //! SQL to DataFusion's logical plan and through its optimiser: which names there are, which settings, which rules.
+mod casts;
+
+use super::aggregate::{functions, meaning, sets};
 use crate::DeclareError;
 use crate::declare::error::{from_datafusion, nearest};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result, TableReference};
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion::logical_expr::{
@@ -69,8 +73,17 @@ pub(crate) fn settings() -> SessionConfig {
     config
 }
 
-static STATE: LazyLock<SessionState> =
-    LazyLock::new(|| SessionStateBuilder::new().with_config(settings()).with_default_features().build());
+static STATE: LazyLock<SessionState> = LazyLock::new(|| {
+    with_functions(SessionStateBuilder::new().with_config(settings()).with_default_features().build())
+});
+
+/// The state with the aggregates that PostgreSQL has and DataFusion has not.
+fn with_functions(mut state: SessionState) -> SessionState {
+    for function in functions::all() {
+        state.register_udaf(function).expect("a state takes any function");
+    }
+    state
+}
 
 /// The functions and settings that queries are planned and run with.
 pub(crate) fn state() -> &'static SessionState {
@@ -150,22 +163,26 @@ pub(crate) fn columns(list: Vec<ColumnDef>) -> Result<Schema, DeclareError> {
 }
 
 /// A query as it was written, with every name resolved and views in their places.
-pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
+pub(crate) fn plan(mut query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
     if query.with.as_ref().is_some_and(|with| with.recursive) {
         return Err(DeclareError::Unsupported(
             "WITH RECURSIVE is not maintained yet: write the levels out as a UNION of joins".into(),
         ));
     }
+    casts::distinguish(&mut query);
     let names = Names { relations };
-    let mut query = query;
     super::names::name(&mut query);
-    SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(Box::new(query))).map_err(from_datafusion)
+    SqlToRel::new(&names)
+        .sql_statement_to_plan(Statement::Query(Box::new(query)))
+        .and_then(meaning::as_in_postgres)
+        .map_err(from_datafusion)
 }
 
 /// Types made equal where they must be, and columns that nobody reads taken out.
 pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
     let typed = Analyzer::new()
         .execute_and_check(plan, STATE.config_options(), |_, _| {})
+        .and_then(sets::expand)
         .map_err(from_datafusion)?;
     run(Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]), typed)
 }

@@ -55,7 +55,6 @@ fn expression(expr: &Expr) -> Option<String> {
                 call.func.name()
             )),
         },
-        Expr::AggregateFunction(call) => super::aggregate::refusal(call),
         Expr::WindowFunction(call) => {
             let name = call.fun.name().to_lowercase();
             let known = matches!(call.fun, WindowFunctionDefinition::WindowUDF(_)) && name == "row_number";
@@ -64,9 +63,6 @@ fn expression(expr: &Expr) -> Option<String> {
                     "{name}(..) OVER is not maintained: maintained is ROW_NUMBER() OVER (..) with a filter such as row_number <= 10; a total of a group is a join with a GROUP BY"
                 )
             })
-        }
-        Expr::GroupingSet(_) => {
-            Some("GROUPING SETS, CUBE and ROLLUP are not maintained: write one GROUP BY for each set and UNION ALL".into())
         }
         Expr::Unnest(_) => {
             Some("UNNEST is not maintained: declare a table with one row an element, by OPTIONS ('each' 'data.items')".into())

@@ -11,6 +11,7 @@ pub(super) fn total(plan: LogicalPlan) -> Result<LogicalPlan> {
     let cut = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Limit(limit) => limited(limit),
         LogicalPlan::Window(window) => numbered(window),
+        LogicalPlan::Aggregate(_) => super::aggregate::meaning::in_order(node),
         _ => Ok(Transformed::no(node)),
     })?;
     let plain = cut.data.transform_up_with_subqueries(|node| match node {

@@ -94,6 +94,11 @@ fn of_words(sql: &str) -> Result<Option<Act>, DeclareError> {
     let word = |i: usize| words.get(i).map_or("", String::as_str);
     Ok(match (word(0), word(1)) {
         ("flush", "") => Some(Act::Flush),
+        ("subscribe", _) => {
+            return Err(DeclareError::Unsupported(
+                "SUBSCRIBE stands alone in its text: SUBSCRIBE view, by POST /api/v1/sql or GET /api/v1/views/{name}/changes".into(),
+            ));
+        }
         ("set" | "reset", _) => Some(Act::Ignored("SET".into())),
         ("begin", _) | ("start", "transaction") => Some(Act::Ignored("BEGIN".into())),
         ("commit" | "end", _) => Some(Act::Ignored("COMMIT".into())),

@@ -4,6 +4,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use dataflows::{Batch, Delta, Position, Tick, Time, View};
 use queries::api::host::{AppendError, DeclareError, Host, Quarantined, Query, QueryKind};
 use queries::api::{ApiConfig, serve};
+use queries::session::Session;
 use sinks::memory::{Limits, Memory};
 use sources::Payload;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -174,13 +175,13 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (shutdown, shut) = oneshot::channel();
-        let (served, hosted) = (memory.clone(), host.clone());
+        let session = Session::new(host.clone(), memory.clone(), queries::session::Limits::default());
         let server = std::thread::spawn(move || {
             let config = ApiConfig { events_bytes_max: 4096, sql_bytes_max: 1024, ..ApiConfig::default() };
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             let shut = async { _ = shut.await };
-            runtime.block_on(serve(listener, served, hosted, config, shut)).unwrap();
+            runtime.block_on(serve(listener, session, config, shut)).unwrap();
         });
         World { memory, host, address, shutdown: Some(shutdown), server: Some(server) }
     }
