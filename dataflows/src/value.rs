@@ -55,12 +55,7 @@ impl Value<'_> {
             Value::Nested(v) => cell::write_text(v.array().as_ref(), 0, out),
             Value::Date(days) => write_date(days as i64, out),
             Value::TimeOfDay(ns) => write_time_of_day(ns, out),
-            Value::Timestamp(ns, zoned) => {
-                write_timestamp(ns, ' ', out);
-                if zoned {
-                    out.push_str("+00");
-                }
-            }
+            Value::Timestamp(ns, zoned) => write_timestamp(ns, ' ', if zoned { "+00" } else { "" }, out),
             Value::Interval(months, days, ns) => write_interval(months, days, ns, out),
         }
     }
@@ -82,8 +77,8 @@ impl Value<'_> {
             }
             Value::Timestamp(ns, zoned) => {
                 out.push('"');
-                write_timestamp(ns, 'T', out);
-                out.push_str(if zoned { "Z\"" } else { "\"" });
+                write_timestamp(ns, 'T', if zoned { "Z" } else { "" }, out);
+                out.push('"');
             }
             _ => {
                 out.push('"');
@@ -219,8 +214,16 @@ fn civil(days: i64) -> (i64, u32, u32) {
 }
 
 fn write_date(days: i64, out: &mut String) {
+    let era = write_day(days, out);
+    out.push_str(era);
+}
+
+/// Writes a day without its era; the era, which stands after the time of day.
+fn write_day(days: i64, out: &mut String) -> &'static str {
     let (year, month, day) = civil(days);
+    let (year, era) = if year > 0 { (year, "") } else { (1 - year, " BC") };
     _ = write!(out, "{year:04}-{month:02}-{day:02}");
+    era
 }
 
 fn write_time_of_day(ns: i64, out: &mut String) {
@@ -232,11 +235,13 @@ fn write_time_of_day(ns: i64, out: &mut String) {
     }
 }
 
-fn write_timestamp(ns: i128, separator: char, out: &mut String) {
+fn write_timestamp(ns: i128, separator: char, zone: &str, out: &mut String) {
     let day = 86_400_000_000_000i128;
-    write_date(ns.div_euclid(day) as i64, out);
+    let era = write_day(ns.div_euclid(day) as i64, out);
     out.push(separator);
     write_time_of_day(ns.rem_euclid(day) as i64, out);
+    out.push_str(zone);
+    out.push_str(era);
 }
 
 fn write_interval(months: i32, days: i32, ns: i64, out: &mut String) {
@@ -306,10 +311,14 @@ mod tests {
             (Value::Float(-0.0), "-0"),
             (Value::Date(14_943), "2010-11-30"),
             (Value::Date(-1), "1969-12-31"),
+            (Value::Date(-719_163), "0001-12-31 BC"),
+            (Value::Timestamp(-719_163 * 86_400_000_000_000, true), "0001-12-31 00:00:00+00 BC"),
             (Value::Timestamp(1_295_344_860_000_000_000, false), "2011-01-18 10:01:00"),
             (Value::Timestamp(1_400_000_000, true), "1970-01-01 00:00:01.4+00"),
             (Value::Interval(14, 1, 3_600_000_000_000), "1 year 2 mons 1 day 01:00:00"),
             (Value::Interval(0, 0, 0), "00:00:00"),
+            (Value::Interval(-1, 2, 0), "-1 mons +2 days"),
+            (Value::Interval(0, -1, 3_600_000_000_000), "-1 days +01:00:00"),
             (Value::Bytes(b"\x00\xff"), "\\x00ff"),
         ];
         for (value, text) in cases {

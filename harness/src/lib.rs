@@ -18,6 +18,7 @@
 //! | [`csv`] | | views as CSV files |
 //! | [`library`] | [`Tallyflow`] | all of it inside a program of yours |
 //! | [`cli`] | [`cli::Command`] | the command line |
+//! | [`slt`] | | SQL suites of others: the binary `slt` |
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -30,6 +31,7 @@ pub mod metrics;
 pub mod pipeline;
 pub mod progress;
 pub mod publish;
+pub mod slt;
 pub mod statements;
 pub mod ticker;
 pub mod ticks;

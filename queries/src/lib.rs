@@ -10,6 +10,7 @@
 //! | [`batch`] | | the same query by DataFusion in batch: the oracle |
 //! | [`explain`] | | a view's stages as text |
 //! | [`session`] | [`session::Session`] | SQL statements in, rows out: tables that take INSERT, UPDATE and DELETE, SELECT over one snapshot |
+//! | [`text`] | | a cell as the text that PostgreSQL prints |
 //! | [`api`] | | the warp API |
 pub mod api;
 pub mod batch;
@@ -20,6 +21,7 @@ pub mod functions;
 pub mod lower;
 pub mod rewrite;
 pub mod session;
+pub mod text;
 
 pub use api::host::DeclareError;
 pub use catalogue::{Catalogue, Declared};
