@@ -8,12 +8,14 @@
 //! | [`batch`] | | the same query by DataFusion in batch: the oracle |
 //! | [`explain`] | | a view's stages as text |
 //! | [`api`] | | the warp API |
+//! | [`wire`] | | the PostgreSQL wire protocol |
 pub mod api;
 pub mod batch;
 pub mod catalogue;
 pub mod declare;
 pub mod explain;
 pub mod lower;
+pub mod wire;
 
 pub use api::host::DeclareError;
 pub use catalogue::{Catalogue, Declared};
