@@ -101,7 +101,7 @@ impl Engine {
     pub fn check_table(table: &Table) -> Result<(), String> {
         crate::codec::Codec::new(&table.input_schema())?;
         match table.mode {
-            Mode::Append => Ok(()),
+            Mode::Append | Mode::Changes { .. } => Ok(()),
             Mode::Latest { .. } => crate::state::latest::Latest::new(table).map(|_| ()),
         }
     }

@@ -28,15 +28,27 @@ pub enum Mode {
         /// The version columns; none: the event's time alone.
         version: Vec<usize>,
     },
+    /// Rows come and go as INSERT, UPDATE and DELETE say: each fed row carries how often it came (or went, below zero).
+    ///
+    /// Who feeds it sees to it that no row goes more often than it is there, and that the key identifies one.
+    Changes {
+        /// PRIMARY KEY; none: the same row may be there several times.
+        key: Vec<usize>,
+    },
 }
 
 impl Table {
     /// The columns of the batches that the engine is fed with: in mode `latest` the table's columns, then `__time` (Int64, nanoseconds
     /// since 1970), `__event` (UInt64, hash of source and id) and `__deleted` (Boolean: the event leaves no row for its key;
-    /// then columns other than key and version may be NULL).
+    /// then columns other than key and version may be NULL); in mode `changes` the table's columns, then `__diff` (Int64).
     pub fn input_schema(&self) -> SchemaRef {
         match self.mode {
             Mode::Append => self.schema.clone(),
+            Mode::Changes { .. } => {
+                let diff = Field::new("__diff", DataType::Int64, false);
+                let visible = self.schema.fields().iter().map(|f| f.as_ref().clone());
+                Arc::new(Schema::new(visible.chain([diff]).collect::<Vec<_>>()))
+            }
             Mode::Latest { .. } => {
                 let hidden = [
                     Field::new("__time", DataType::Int64, false),

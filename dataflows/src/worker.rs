@@ -6,7 +6,8 @@ use crate::render::{Arrangement, Index, Renderer, Shared, publish};
 use crate::table::{Mode, Table};
 use crate::tap::Tap;
 use crate::{Delta, Time, View};
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use differential_dataflow::trace::TraceReader;
 use std::cell::{Cell, RefCell};
@@ -140,7 +141,7 @@ impl<'w> Local<'w> {
         let tap = Rc::new(RefCell::new(Tap::new(&table.schema, self.told + 1).expect(CHECKED)));
         self.shared.taps.insert(name.clone(), tap.clone());
         let (feed, dataflow, sizes) = match table.mode {
-            Mode::Append => (tap, None, vec![]),
+            Mode::Append | Mode::Changes { .. } => (tap, None, vec![]),
             Mode::Latest { .. } => {
                 let raw = Rc::new(RefCell::new(
                     Tap::forgetful(&table.input_schema(), self.told + 1).expect(CHECKED),
@@ -238,13 +239,18 @@ impl<'w> Local<'w> {
             let used = self.shared.arrangements.get_mut(used).expect("what is read is there");
             used.users.insert(format!("view {name}"));
         }
-        self.shared.taps.insert(name.clone(), tap);
+        // A view by the name of a table shows its rows to readers; others go on to read the table.
+        if !self.tables.contains_key(&name) {
+            self.shared.taps.insert(name.clone(), tap);
+        }
         self.views.insert(name, state);
         self.drop_unused();
     }
 
     fn drop_view(&mut self, name: &Arc<str>) {
-        self.shared.taps.remove(name);
+        if !self.tables.contains_key(name) {
+            self.shared.taps.remove(name);
+        }
         if let Some(view) = self.views.remove(name) {
             self.worker.drop_dataflow(view.dataflow);
             let user = format!("view {name}");
@@ -276,12 +282,17 @@ impl<'w> Local<'w> {
         let mut by_table: BTreeMap<Arc<str>, Vec<Delta>> = BTreeMap::new();
         for (name, rows) in rows {
             let table = &self.tables.get(&name).expect("fed tables are declared").table;
-            let rows = crate::state::batch_of(
-                crate::render::nullable(&table.input_schema()),
-                rows.columns().iter().cloned().map(crate::render::one_zero).collect(),
-                rows.num_rows(),
-            );
-            by_table.entry(name).or_default().push(Delta::inserts(time, rows));
+            let mut columns: Vec<_> = rows.columns().iter().cloned().map(crate::render::one_zero).collect();
+            let (diffs, schema) = match table.mode {
+                Mode::Changes { .. } => {
+                    let diffs = columns.pop().expect("the input schema ends in __diff");
+                    (diffs.as_primitive::<Int64Type>().values().to_vec(), table.schema.clone())
+                }
+                Mode::Append | Mode::Latest { .. } => (vec![1; rows.num_rows()], table.input_schema()),
+            };
+            let schema = crate::render::nullable(&schema);
+            let rows = crate::state::batch_of(schema, columns, diffs.len());
+            by_table.entry(name).or_default().push(Delta { time, rows, diffs });
         }
         for (name, table) in &self.tables {
             let deltas = by_table.remove(name).unwrap_or_default();

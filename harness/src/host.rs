@@ -5,14 +5,16 @@ use crate::publish::Latency;
 use crate::ticker::{Command, Shared, maintainable};
 use crossbeam_channel::{Sender, bounded};
 use dataflows::{Position, Time};
-use queries::Declared;
 use queries::api::host::{AppendError, DeclareError, Host, Quarantined, Query};
 use queries::catalogue::Entry;
+use queries::{Catalogue, Declared};
 use sources::Payload;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const WAIT: Duration = Duration::from_secs(10);
+const WAIT_SEEN: Duration = Duration::from_secs(60);
 
 /// The process, as the API and the command line know it.
 pub struct Process {
@@ -20,13 +22,14 @@ pub struct Process {
     latency: Arc<Latency>,
     commands: Sender<Command>,
     start: Vec<Position>,
+    origins: AtomicU64,
 }
 
 impl Process {
     /// For the parts of a pipeline that was just started.
     pub fn new(shared: Shared, latency: Arc<Latency>, commands: Sender<Command>) -> Process {
         let start = shared.log.ends();
-        Process { shared, latency, commands, start }
+        Process { shared, latency, commands, start, origins: AtomicU64::new(0) }
     }
 
     /// How long events take until they can be read.
@@ -56,6 +59,12 @@ impl Process {
         answer.recv().map_err(|_| stopping())?.map_err(|why| DeclareError::Unavailable(why.to_string()))
     }
 
+    /// A name for a table that no table before had.
+    fn fresh_origin(&self) -> String {
+        let number = self.origins.fetch_add(1, Ordering::Relaxed);
+        format!("{:x}-{number:x}", self.shared.memory.generation())
+    }
+
     /// Waits until readers see a time; what was commanded counts whether or not they do yet.
     fn wait_seen(&self, time: Time) {
         _ = self.shared.visible.wait(Some(WAIT), |reach| reach.time >= time);
@@ -82,10 +91,11 @@ impl Host for Process {
         // Held until the statement stands: others see it installed and kept, or not at all.
         let mut catalogue = self.shared.catalogue.lock().expect("no thread panics with the catalogue");
         let mut next = catalogue.clone();
-        let declared = next.declare(sql)?;
+        let sql = queries::declare::originated(sql, || self.fresh_origin())?;
+        let declared = next.declare(&sql)?;
         maintainable(&declared).map_err(DeclareError::Unsupported)?;
         let names = declared.iter().map(|one| one.name().to_string()).collect();
-        let time = self.command(|done| Command::Declare { sql: sql.to_owned(), declared, done })?;
+        let time = self.command(|done| Command::Declare { sql, declared, done })?;
         *catalogue = next;
         drop(catalogue);
         self.wait_seen(time);
@@ -116,6 +126,41 @@ impl Host for Process {
         let mut list: Vec<Query> = catalogue.entries().iter().map(query).collect();
         list.sort_by(|a, b| a.name.cmp(&b.name));
         list
+    }
+
+    fn catalogue(&self) -> Catalogue {
+        self.shared.catalogue.lock().expect("no thread panics with the catalogue").clone()
+    }
+
+    fn publish(&self, table: &str) -> Result<(), DeclareError> {
+        self.restored()?;
+        // Held: nobody drops the table meanwhile, and nobody else publishes it.
+        let catalogue = self.shared.catalogue.lock().expect("no thread panics with the catalogue");
+        let Some(Declared::Table(mapping)) = catalogue.get(table) else {
+            return Err(DeclareError::NotFound(format!("there is no table {table:?}")));
+        };
+        if self.shared.memory.read().view(table).is_none() {
+            let table = mapping.table.clone();
+            let time = self.command(|done| Command::Publish { table, done })?;
+            drop(catalogue);
+            self.wait_seen(time);
+        }
+        Ok(())
+    }
+
+    fn wait(&self, positions: &[Position]) -> Result<(), DeclareError> {
+        match self.shared.visible.wait(Some(WAIT_SEEN), |reach| reach.covers(positions)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(DeclareError::Unavailable(format!(
+                "what was written is durable, and was not to be seen for {} s: it will be",
+                WAIT_SEEN.as_secs()
+            ))),
+            Err(why) => Err(DeclareError::Unavailable(why.to_string())),
+        }
+    }
+
+    fn flush(&self) -> Result<(), DeclareError> {
+        self.wait(&self.shared.log.ends())
     }
 
     fn explain(&self, view_or_sql: &str) -> Result<String, DeclareError> {

@@ -16,6 +16,7 @@
 //! | [`host`] | [`host::Process`] | what the HTTP API asks of all this |
 //! | [`check`] | [`check::Difference`] | the same views once more, in batch, and what differs |
 //! | [`csv`] | | views as CSV files |
+//! | [`library`] | [`Tallyflow`] | all of it inside a program of yours |
 //! | [`cli`] | [`cli::Command`] | the command line |
 pub mod check;
 pub mod cli;
@@ -24,6 +25,7 @@ pub mod csv;
 pub mod data;
 pub mod host;
 pub mod intake;
+pub mod library;
 pub mod metrics;
 pub mod pipeline;
 pub mod progress;
@@ -31,6 +33,8 @@ pub mod publish;
 pub mod statements;
 pub mod ticker;
 pub mod ticks;
+
+pub use library::{Config, Tallyflow};
 
 /// Why the process, or a command, could not go on: by what the user can do.
 #[derive(Clone, Debug, PartialEq, Eq)]

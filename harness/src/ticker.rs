@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use crossbeam_channel::{Receiver, Sender, never, select};
 use dataflows::engine::{Collector, Engine};
-use dataflows::{Position, Time};
+use dataflows::{Mode, Plan, Position, Table, Time, View};
 use queries::api::host::QueryKind;
 use queries::{Catalogue, Declared};
 use sinks::memory::Memory;
@@ -36,6 +36,13 @@ pub enum Command {
         sql: String,
         /// What it declared.
         declared: Vec<Declared>,
+        /// Takes the answer.
+        done: Sender<Result<Time, Error>>,
+    },
+    /// Lets readers see a table; answers the time from which on they do. This is not kept: who reads again asks again.
+    Publish {
+        /// The table.
+        table: Arc<Table>,
         /// Takes the answer.
         done: Sender<Result<Time, Error>>,
     },
@@ -279,6 +286,10 @@ impl Ticker {
                 self.install(&declared)?;
                 _ = done.send(Ok(self.tick_nothing()?));
             }
+            Command::Publish { table, done } => {
+                self.publish(&table);
+                _ = done.send(Ok(self.tick_nothing()?));
+            }
             Command::Drop { name, kind, done } => {
                 let statement = Statement { after: self.clock.last(), act: Act::Drop(name.clone()) };
                 if let Err(why) = self.statements.append(&statement) {
@@ -301,17 +312,15 @@ impl Ticker {
                     let mut mappings = self.mappings();
                     mappings.push(mapping.clone());
                     self.set_tables(mappings);
-                    self.catch_up(mapping)?;
+                    match mapping.table.mode {
+                        Mode::Append | Mode::Latest { .. } => self.catch_up(mapping)?,
+                        // Nothing was written to it before it was there.
+                        Mode::Changes { .. } => self.publish(&mapping.table),
+                    }
                 }
                 Declared::View { .. } => {}
                 Declared::MaterializedView(compiled) => {
-                    let mut collector =
-                        self.shared.collector.lock().expect("no thread panics with the collector");
-                    collector.create(compiled.view.clone());
-                    drop(collector);
-                    self.with_engine(|engine| {
-                        engine.create_view(compiled.view.clone(), compiled.plan.clone())
-                    });
+                    self.show(&compiled.view, compiled.plan.clone());
                 }
             }
         }
@@ -324,19 +333,43 @@ impl Ticker {
             QueryKind::Table => {
                 let mappings = self.mappings().into_iter().filter(|mapping| &*mapping.table.name != name);
                 self.set_tables(mappings.collect());
+                self.hide(name)?;
                 self.with_engine(|engine| engine.drop_table(name));
             }
-            QueryKind::MaterializedView => {
-                let mut collector =
-                    self.shared.collector.lock().expect("no thread panics with the collector");
-                collector.drop_view(name);
-                if self.shared.memory.read().view(name).is_some() {
-                    self.shared.memory.drop_view(name).map_err(|why| Error::Failed(why.to_string()))?;
-                }
-                drop(collector);
-                self.with_engine(|engine| engine.drop_view(name));
-            }
+            QueryKind::MaterializedView => self.hide(name)?,
         }
+        Ok(())
+    }
+
+    /// Shows the rows of a table to readers, as a view of its name.
+    fn publish(&mut self, table: &Arc<Table>) {
+        let key = match &table.mode {
+            Mode::Changes { key } if !key.is_empty() => key.clone(),
+            Mode::Append | Mode::Latest { .. } | Mode::Changes { .. } => {
+                (0..table.schema.fields().len()).collect()
+            }
+        };
+        let view =
+            Arc::new(View { name: table.name.clone(), schema: table.schema.clone(), key, sql: "".into() });
+        let plan = Plan::Get { name: table.name.clone(), schema: table.schema.clone() };
+        self.show(&view, Arc::new(plan));
+    }
+
+    fn show(&mut self, view: &Arc<View>, plan: Arc<Plan>) {
+        let mut collector = self.shared.collector.lock().expect("no thread panics with the collector");
+        collector.create(view.clone());
+        drop(collector);
+        self.with_engine(|engine| engine.create_view(view.clone(), plan));
+    }
+
+    fn hide(&mut self, name: &str) -> Result<(), Error> {
+        let mut collector = self.shared.collector.lock().expect("no thread panics with the collector");
+        collector.drop_view(name);
+        if self.shared.memory.read().view(name).is_some() {
+            self.shared.memory.drop_view(name).map_err(|why| Error::Failed(why.to_string()))?;
+        }
+        drop(collector);
+        self.with_engine(|engine| engine.drop_view(name));
         Ok(())
     }
 

@@ -49,7 +49,7 @@ pub fn answer_of(
     run(compiled, &known)
 }
 
-type Known = BTreeMap<String, (SchemaRef, Vec<RecordBatch>)>;
+pub(crate) type Known = BTreeMap<String, (SchemaRef, Vec<RecordBatch>)>;
 
 fn fill(
     catalogue: &Catalogue,
@@ -77,7 +77,7 @@ fn fill(
     Ok(())
 }
 
-fn names(plan: &LogicalPlan) -> PlanResult<Vec<String>> {
+pub(crate) fn names(plan: &LogicalPlan) -> PlanResult<Vec<String>> {
     let mut found = vec![];
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
@@ -109,7 +109,7 @@ fn collected(state: &SessionState, plan: &LogicalPlan) -> PlanResult<Vec<RecordB
 }
 
 /// The plan with tables of rows in the place of names.
-fn over_rows(plan: LogicalPlan, known: &Known) -> PlanResult<LogicalPlan> {
+pub(crate) fn over_rows(plan: LogicalPlan, known: &Known) -> PlanResult<LogicalPlan> {
     let replaced = plan.transform_down_with_subqueries(|node| {
         let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
         let (schema, rows) = &known[scan.table_name.table()];

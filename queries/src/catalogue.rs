@@ -5,7 +5,7 @@ use crate::declare::{self, Kind, Statement};
 use crate::lower::planner::{Relation, Relations};
 use crate::lower::{self, Compiled};
 use crate::{DeclareError, api::host::QueryKind};
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Schema, SchemaRef};
 use dataflows::Mode;
 use datafusion::logical_expr::LogicalPlan;
 use sources::decode::Mapping;
@@ -196,7 +196,7 @@ impl Catalogue {
     }
 
     fn add(&mut self, statement: Statement) -> Result<Declared, DeclareError> {
-        let Statement { name, sql, names, kind } = statement;
+        let Statement { name, sql, names, kind, if_not_exists: _ } = statement;
         if let Some(known) = self.get(&name) {
             let what = match known.kind() {
                 QueryKind::Table => "table",
@@ -227,7 +227,17 @@ impl Catalogue {
         Ok(declared)
     }
 
-    fn relations(&self) -> Relations {
+    /// The columns of a table or view.
+    pub fn schema(&self, name: &str) -> Result<SchemaRef, DeclareError> {
+        match self.get(name) {
+            Some(Declared::Table(mapping)) => Ok(mapping.table.schema.clone()),
+            Some(Declared::View { query, .. }) => Ok(Arc::new(query.schema().as_arrow().clone())),
+            Some(Declared::MaterializedView(compiled)) => Ok(compiled.view.schema.clone()),
+            None => Err(DeclareError::NotFound(format!("there is no table or view {name:?}"))),
+        }
+    }
+
+    pub(crate) fn relations(&self) -> Relations {
         let relation = |entry: &Entry| match &entry.declared {
             Declared::Table(mapping) => Relation { schema: mapping.table.schema.clone(), query: None },
             Declared::View { query, .. } => {
@@ -249,7 +259,8 @@ impl Catalogue {
         match self.get(name)? {
             Declared::Table(mapping) => match &mapping.table.mode {
                 Mode::Latest { key, .. } if mapping.each.is_none() => Some(key.clone()),
-                Mode::Latest { .. } | Mode::Append => None,
+                Mode::Changes { key } if !key.is_empty() => Some(key.clone()),
+                Mode::Latest { .. } | Mode::Append | Mode::Changes { .. } => None,
             },
             Declared::MaterializedView(compiled) => compiled.unique.clone(),
             Declared::View { .. } => None,
@@ -272,6 +283,7 @@ fn in_file(file: &str, why: DeclareError) -> DeclareError {
         DeclareError::Invalid(text) => DeclareError::Invalid(said(text)),
         DeclareError::NotFound(text) => DeclareError::NotFound(said(text)),
         DeclareError::Conflict(text) => DeclareError::Conflict(said(text)),
+        DeclareError::Constraint(text) => DeclareError::Constraint(said(text)),
         DeclareError::Unavailable(text) => DeclareError::Unavailable(said(text)),
         DeclareError::Internal(text) => DeclareError::Internal(said(text)),
     }

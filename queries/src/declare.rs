@@ -1,7 +1,8 @@
 //! SQL text to statements: what stands where, before any name is looked up.
+pub(crate) mod create;
 pub mod error;
 mod table;
-mod text;
+pub(crate) mod text;
 
 use crate::DeclareError;
 use dataflows::Table;
@@ -22,12 +23,14 @@ pub struct Statement {
     pub names: Vec<String>,
     /// What it declares.
     pub kind: Kind,
+    /// IF NOT EXISTS: nothing is done where the name is taken.
+    pub if_not_exists: bool,
 }
 
 /// What a statement declares.
 #[derive(Clone, Debug)]
 pub enum Kind {
-    /// `CREATE EXTERNAL TABLE`.
+    /// `CREATE EXTERNAL TABLE`, or `CREATE TABLE`.
     Table(Arc<Mapping>),
     /// `CREATE VIEW`.
     View(Box<ast::Query>),
@@ -42,6 +45,23 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>, DeclareError> {
     text::statements(sql)?.into_iter().map(|(parsed, sql)| statement(parsed, sql)).collect()
 }
 
+/// The same statements, in which each `CREATE TABLE` says by `fresh` which table of its name it is.
+pub fn originated(sql: &str, mut fresh: impl FnMut() -> String) -> Result<String, DeclareError> {
+    let mut texts = vec![];
+    for (parsed, text) in text::statements(sql)? {
+        match &parsed {
+            Parsed::Statement(inner) => match inner.as_ref() {
+                ast::Statement::CreateTable(create) if create.query.is_none() => {
+                    texts.push(create::with_origin(create, &fresh()).to_string());
+                }
+                _ => texts.push(text.to_string()),
+            },
+            _ => texts.push(text.to_string()),
+        }
+    }
+    Ok(texts.join(";\n"))
+}
+
 fn statement(parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareError> {
     let (names, _) = resolve_table_references(&parsed, true).map_err(error::from_datafusion)?;
     let names = names.iter().map(|name| name.table().to_string()).collect();
@@ -49,12 +69,20 @@ fn statement(parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareError> {
         Parsed::CreateExternalTable(create) => {
             let mapping = table::mapping(create)?;
             let name = mapping.table.name.clone();
-            Ok(Statement { name, sql, names: vec![], kind: Kind::Table(Arc::new(mapping)) })
+            let kind = Kind::Table(Arc::new(mapping));
+            Ok(Statement { name, sql, names: vec![], kind, if_not_exists: false })
         }
         Parsed::Statement(inner) => match *inner {
             ast::Statement::CreateView(view) => view_statement(view, sql, names),
+            ast::Statement::CreateTable(create) if create.query.is_none() => {
+                let mapping = create::mapping(&create)?;
+                let name = mapping.table.name.clone();
+                let kind = Kind::Table(Arc::new(mapping));
+                Ok(Statement { name, sql, names: vec![], kind, if_not_exists: create.if_not_exists })
+            }
             ast::Statement::Query(query) => {
-                Ok(Statement { name: "query".into(), sql, names, kind: Kind::Query(query) })
+                let kind = Kind::Query(query);
+                Ok(Statement { name: "query".into(), sql, names, kind, if_not_exists: false })
             }
             other => Err(not_declared(&other.to_string())),
         },
@@ -76,9 +104,7 @@ fn view_statement(view: CreateView, sql: Arc<str>, names: Vec<String>) -> Result
     let name: Arc<str> = single_name(&view.name)?.into();
     let refused = [
         (view.or_replace || view.or_alter, "OR REPLACE", "drop the view first"),
-        (view.if_not_exists, "IF NOT EXISTS", "look the view up first"),
         (view.temporary, "TEMPORARY", "every view lives until it is dropped; leave the word out"),
-        (!view.columns.is_empty(), "a column list", "name the columns in the query with AS"),
         (!view.cluster_by.is_empty(), "CLUSTER BY", "leave it out"),
     ];
     for (present, clause, instead) in refused {
@@ -89,6 +115,8 @@ fn view_statement(view: CreateView, sql: Arc<str>, names: Vec<String>) -> Result
         }
     }
     let key = key_option(&name, &view.options)?;
+    let if_not_exists = view.if_not_exists;
+    let view = with_columns(view)?;
     let kind = match (view.materialized, key) {
         (true, key) => Kind::MaterializedView(view.query, key),
         (false, None) => Kind::View(view.query),
@@ -98,7 +126,18 @@ fn view_statement(view: CreateView, sql: Arc<str>, names: Vec<String>) -> Result
             )));
         }
     };
-    Ok(Statement { name, sql, names, kind })
+    Ok(Statement { name, sql, names, kind, if_not_exists })
+}
+
+/// The view with the names of its column list in its query.
+fn with_columns(mut view: CreateView) -> Result<CreateView, DeclareError> {
+    if view.columns.is_empty() {
+        return Ok(view);
+    }
+    let columns: Vec<String> = view.columns.drain(..).map(|column| column.name.to_string()).collect();
+    let sql = format!("SELECT * FROM ({}) AS \"{}\" ({})", view.query, "?view?", columns.join(", "));
+    view.query = text::query(&sql)?;
+    Ok(view)
 }
 
 fn key_option(name: &str, options: &CreateTableOptions) -> Result<Option<Vec<String>>, DeclareError> {

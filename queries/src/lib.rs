@@ -7,6 +7,7 @@
 //! | [`lower`] | [`Compiled`] | a query to a `Plan` that a dataflow can maintain |
 //! | [`batch`] | | the same query by DataFusion in batch: the oracle |
 //! | [`explain`] | | a view's stages as text |
+//! | [`session`] | [`session::Session`] | SQL statements in, rows out: tables that take INSERT, UPDATE and DELETE, SELECT over one snapshot |
 //! | [`api`] | | the warp API |
 //! | [`wire`] | | the PostgreSQL wire protocol |
 pub mod api;
@@ -15,6 +16,7 @@ pub mod catalogue;
 pub mod declare;
 pub mod explain;
 pub mod lower;
+pub mod session;
 pub mod wire;
 
 pub use api::host::DeclareError;

@@ -5,6 +5,7 @@
 mod aggregate;
 mod join;
 mod map;
+pub(crate) mod names;
 pub(crate) mod planner;
 mod refuse;
 mod ties;
@@ -85,13 +86,13 @@ fn view_schema(view: &str, schema: &DFSchema) -> Result<SchemaRef, DeclareError>
     let mut names = std::collections::HashSet::new();
     let mut fields = vec![];
     for field in schema.fields() {
-        if !names.insert(field.name().clone()) {
+        let name = names::plain(field.name());
+        if !names.insert(name.clone()) {
             return Err(DeclareError::Invalid(format!(
-                "view {view:?} has the column {:?} twice: name one of them with AS",
-                field.name()
+                "view {view:?} has the column {name:?} twice: name one of them with AS"
             )));
         }
-        fields.push(Field::new(field.name(), common_type(field.data_type()), field.is_nullable()));
+        fields.push(Field::new(name, common_type(field.data_type()), field.is_nullable()));
     }
     Ok(Arc::new(Schema::new(fields)))
 }

@@ -28,14 +28,10 @@ mod rows;
 mod settings;
 mod text;
 
-use crate::DeclareError;
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use crate::session::Session;
 use bounded::Bounded;
 use catalog::Catalog;
 use connection::{Connection, Prepared};
-use dataflows::Time;
-use datafusion::common::ScalarValue;
 use datafusion_postgres::pgwire::api::cancel::DefaultCancelHandler;
 use datafusion_postgres::pgwire::api::{DefaultClient, NoopHandler};
 use datafusion_postgres::pgwire::error::PgWireError;
@@ -50,66 +46,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::codec::Framed;
-
-/// What a statement gave.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// Rows as they were at one time.
-    Rows {
-        /// Their columns.
-        schema: SchemaRef,
-        /// The rows.
-        rows: Vec<RecordBatch>,
-        /// The time.
-        time: Time,
-    },
-    /// PostgreSQL's command tag, such as `INSERT 0 3`.
-    Done {
-        /// The tag.
-        tag: String,
-    },
-}
-
-/// What a statement takes and gives.
-#[derive(Clone, Debug, Default)]
-pub struct Description {
-    /// The columns of its rows; none where it gives no rows.
-    pub columns: Option<SchemaRef>,
-    /// The types of `$1`, `$2` and so on, as far as they are known.
-    pub parameters: Vec<Option<DataType>>,
-}
-
-/// A table or view, as clients find it in the catalog.
-#[derive(Clone, Debug)]
-pub struct Relation {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its kind.
-    pub kind: RelationKind,
-    /// Its columns.
-    pub schema: SchemaRef,
-    /// The statement that declares it.
-    pub sql: Arc<str>,
-}
-
-/// What a name stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RelationKind {
-    /// A table.
-    Table,
-    /// A view, maintained or not.
-    View,
-}
-
-/// What answers the statements of a connection. Its calls block.
-pub trait Backend: Send + Sync + 'static {
-    /// Runs one statement with values for its parameters.
-    fn execute(&self, sql: &str, parameters: &[ScalarValue]) -> Result<Vec<Answer>, DeclareError>;
-    /// What one statement takes and gives.
-    fn describe(&self, sql: &str) -> Result<Description, DeclareError>;
-    /// Every table and view.
-    fn relations(&self) -> Vec<Relation>;
-}
 
 /// What clients may use.
 #[derive(Clone, Copy, Debug)]
@@ -131,16 +67,16 @@ impl Default for Limits {
 /// How many clients at a time are told that there are too many; more are only closed.
 const REFUSALS_MAX: usize = 16;
 
-/// Serves the protocol on a listener until `shutdown` is ready; each connection has a backend of its own.
+/// Serves the protocol on a listener until `shutdown` is ready.
 pub async fn serve(
     listener: std::net::TcpListener,
-    make: Arc<dyn Fn() -> Arc<dyn Backend> + Send + Sync>,
+    session: Session,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let catalog = Arc::new(Catalog::new(make()).map_err(io::Error::other)?);
+    let catalog = Arc::new(Catalog::new(session.clone()).map_err(io::Error::other)?);
     let shared = Arc::new(Shared::default());
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
@@ -165,7 +101,8 @@ pub async fn serve(
             Err(_) => (refusals.clone().try_acquire_owned(), false),
         };
         let Ok(place) = place else { continue };
-        let handler = Handler::new(Connection::new(make(), catalog.clone()), shared.clone(), is_welcome);
+        let handler =
+            Handler::new(Connection::new(session.clone(), catalog.clone()), shared.clone(), is_welcome);
         let shared = shared.clone();
         connections.spawn(async move {
             // How a connection ends is its client's affair.

@@ -3,6 +3,7 @@
 //! Third stop of the path. A record is read once: the tape of `event` is walked along the paths of every table that
 //! takes its type. One value that does not fit rejects the whole event, so no table ever sees half of one.
 mod cell;
+pub mod changes;
 mod column;
 mod path;
 mod rows;
@@ -29,14 +30,22 @@ pub struct Mapping {
     pub deletes: Option<Pattern>,
     /// A path into the data to an array: one row for each of its elements.
     pub each: Option<Path>,
-    /// Where each column of the table comes from.
+    /// Where each column of the table comes from; none in mode `changes`, whose events carry columns as they are.
     pub columns: Vec<Path>,
 }
 
 impl Mapping {
+    /// In mode `changes`: what the type of its events ends in.
+    pub fn origin(&self) -> Option<&str> {
+        self.types.0.first().and_then(|text| text.strip_prefix(changes::TYPE_PREFIX))
+    }
+
     /// Whether events can be decoded by it; the error names the column and what is wrong.
     pub fn check(&self) -> Result<(), String> {
         let (fields, name) = (self.table.schema.fields(), &self.table.name);
+        if matches!(self.table.mode, Mode::Changes { .. }) {
+            return Ok(());
+        }
         if self.columns.len() != fields.len() {
             return Err(format!(
                 "table \"{name}\" has {} columns and {} paths",
@@ -173,11 +182,11 @@ impl Decoder {
     /// Mappings as `Mapping::check` wants them.
     pub fn new(mappings: Vec<Arc<Mapping>>) -> Decoder {
         let prepare = |mapping: Arc<Mapping>| {
-            assert_eq!(
-                mapping.columns.len(),
-                mapping.table.schema.fields().len(),
-                "checked by Mapping::check"
-            );
+            let paths = match mapping.table.mode {
+                Mode::Append | Mode::Latest { .. } => mapping.table.schema.fields().len(),
+                Mode::Changes { .. } => 0,
+            };
+            assert_eq!(mapping.columns.len(), paths, "checked by Mapping::check");
             let lookup = Lookup::new(mapping.each.as_ref(), &mapping.columns);
             (mapping, lookup)
         };

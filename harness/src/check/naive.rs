@@ -157,6 +157,7 @@ impl Tally {
             let table = &declared.mapping.table;
             let rows = match &table.mode {
                 Mode::Append => batches,
+                Mode::Changes { .. } => changed(table, &batches)?,
                 Mode::Latest { key, version } => latest(table, key, version, &batches)?,
             };
             Ok((table.name.to_string(), rows))
@@ -177,6 +178,21 @@ impl First for HashMap<u128, u64> {
         self.entry(key).or_insert(content);
         self.len() > before
     }
+}
+
+/// Each row as often as its changes add up to.
+fn changed(table: &Table, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, arrow::error::ArrowError> {
+    let all = concat_batches(&table.input_schema(), batches)?;
+    let columns = table.schema.fields().len();
+    let rows = encode(&all, &(0..columns).collect::<Vec<_>>())?;
+    let diffs = all.column(columns).as_any().downcast_ref::<Int64Array>().expect("__diff");
+    let mut sums: HashMap<&OwnedRow, (u32, i64)> = HashMap::new();
+    for (i, row) in rows.iter().enumerate() {
+        sums.entry(row).or_insert((i as u32, 0)).1 += diffs.value(i);
+    }
+    let kept = sums.into_values().flat_map(|(i, count)| std::iter::repeat_n(i, count.max(0) as usize));
+    let rows = take_record_batch(&all, &UInt32Array::from_iter_values(kept))?;
+    Ok(vec![RecordBatch::try_new(table.schema.clone(), rows.columns()[..columns].to_vec())?])
 }
 
 /// The rows of the event with the greatest version, time and hash for each key.

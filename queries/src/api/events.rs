@@ -7,6 +7,7 @@ use bytes::Bytes;
 use dataflows::Position;
 use serde_json::json;
 use sources::Payload;
+use sources::decode::changes::TYPE_PREFIX;
 use sources::event::{Reject, binary, parse, parse_batch};
 use std::collections::BTreeMap;
 use warp::http::{StatusCode, header};
@@ -16,6 +17,11 @@ use warp::reply::Response;
 pub(super) async fn post(api: &Api, mut call: Call) -> Result<Response, Problem> {
     let body = call.body(api.config.events_bytes_max, &api.config).await?;
     let events = events(&call, body)?;
+    if let Some(reserved) = events.iter().find_map(reserved) {
+        let detail =
+            format!("events of type {reserved} are written by SQL statements only: send another type");
+        return Err(Problem::bad(detail));
+    }
     let count = events.len();
     let positions = if events.is_empty() { vec![] } else { append(api, events).await? };
     // The highest position of a partition stands for those below it.
@@ -27,6 +33,12 @@ pub(super) async fn post(api: &Api, mut call: Call) -> Result<Response, Problem>
         highest.into_iter().map(|(partition, offset)| json!({"partition": partition, "offset": offset}));
     let body = json!({"accepted": count, "positions": positions.collect::<Vec<_>>()});
     Ok(json_response(StatusCode::ACCEPTED, body.to_string()))
+}
+
+/// The type of an event that nobody else may send.
+fn reserved(payload: &Payload) -> Option<String> {
+    let event = parse(payload).ok()?;
+    event.event_type.starts_with(TYPE_PREFIX).then(|| event.event_type.into_owned())
 }
 
 fn events(call: &Call, body: Bytes) -> Result<Vec<Payload>, Problem> {

@@ -1,4 +1,5 @@
 //! `Host`: what the API asks of the process it runs in. The API itself does not know the engine.
+use crate::Catalogue;
 use dataflows::{Position, Time};
 use sources::Payload;
 use std::sync::Arc;
@@ -14,6 +15,14 @@ pub trait Host: Send + Sync + 'static {
     fn drop_query(&self, name: &str) -> Result<(), DeclareError>;
     /// Every declared table and view, inlined ones too, by name.
     fn queries(&self) -> Vec<Query>;
+    /// What is declared, in the order of declaration.
+    fn catalogue(&self) -> Catalogue;
+    /// Lets readers see the rows of a table, from now on. Blocks until they do.
+    fn publish(&self, table: &str) -> Result<(), DeclareError>;
+    /// Blocks until readers see all records below these positions.
+    fn wait(&self, positions: &[Position]) -> Result<(), DeclareError>;
+    /// Blocks until readers see all that was acknowledged.
+    fn flush(&self) -> Result<(), DeclareError>;
     /// The stages of a declared view or of a SELECT that is not declared.
     fn explain(&self, view_or_sql: &str) -> Result<String, DeclareError>;
     /// Quarantined records with ids above `after`, oldest first.
@@ -96,6 +105,8 @@ pub enum DeclareError {
     NotFound(String),
     /// The name is taken, or others use the view: names them.
     Conflict(String),
+    /// A row breaks a constraint of its table: a key that is taken, a NULL where none may be.
+    Constraint(String),
     /// It could not be kept (disk full, shutting down): answer 503.
     Unavailable(String),
     /// It failed inside.
@@ -113,9 +124,19 @@ impl std::fmt::Display for DeclareError {
             | DeclareError::Invalid(text)
             | DeclareError::NotFound(text)
             | DeclareError::Conflict(text)
+            | DeclareError::Constraint(text)
             | DeclareError::Unavailable(text)
             | DeclareError::Internal(text) => f.write_str(text),
         }
     }
 }
 impl std::error::Error for DeclareError {}
+
+impl std::fmt::Display for AppendError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            AppendError::Unavailable(text) | AppendError::TooLarge(text) => f.write_str(text),
+        }
+    }
+}
+impl std::error::Error for AppendError {}

@@ -127,6 +127,12 @@ impl From<DeclareError> for Problem {
             DeclareError::Conflict(_) => {
                 Problem::new(StatusCode::CONFLICT, "conflict", "The name is taken or in use", text)
             }
+            DeclareError::Constraint(_) => Problem::new(
+                StatusCode::CONFLICT,
+                "constraint",
+                "A row breaks a constraint of its table",
+                text,
+            ),
             DeclareError::Unavailable(_) => Problem::unavailable(text),
             // The text may name files or threads, which are nobody's business outside.
             DeclareError::Internal(_) => Problem::internal(),

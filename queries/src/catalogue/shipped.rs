@@ -11,7 +11,8 @@ macro_rules! files {
 
 type Files = &'static [(&'static str, &'static str)];
 
-const SHIPPED: [(&str, Files); 2] = [
+const SHIPPED: [(&str, Files); 3] = [
+    ("empty", &[]),
     (
         "bss",
         files!("bss":

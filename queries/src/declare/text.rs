@@ -2,29 +2,57 @@
 use super::error;
 use crate::DeclareError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{self, Query};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use std::sync::Arc;
 
-/// The statements, each with its own text.
-pub(super) fn statements(sql: &str) -> Result<Vec<(Statement, Arc<str>)>, DeclareError> {
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
+/// Tokens of one statement, and where its text begins and ends.
+type Part<'a> = (&'a [TokenWithSpan], Location, Location);
+
+fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, DeclareError> {
+    Tokenizer::new(&PostgreSqlDialect {}, sql)
         .tokenize_with_location()
-        .map_err(|why| error::from_parser(&ParserError::from(why), None))?;
-    tokens
-        .split(|token| token.token == Token::SemiColon)
-        .filter_map(|part| {
-            let is_word = |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_) | Token::EOF);
-            let first = part.iter().find(is_word)?;
-            let last = part.iter().rfind(is_word)?;
-            Some((part, first.span.start, last.span.end))
-        })
+        .map_err(|why| error::from_parser(&ParserError::from(why), None))
+}
+
+fn parts(tokens: &[TokenWithSpan]) -> impl Iterator<Item = Part<'_>> {
+    tokens.split(|token| token.token == Token::SemiColon).filter_map(|part| {
+        let is_word = |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_) | Token::EOF);
+        let first = part.iter().find(is_word)?;
+        let last = part.iter().rfind(is_word)?;
+        Some((part, first.span.start, last.span.end))
+    })
+}
+
+/// The texts of the statements, whatever they say.
+pub(crate) fn texts(sql: &str) -> Result<Vec<Arc<str>>, DeclareError> {
+    let tokens = tokens(sql)?;
+    Ok(parts(&tokens).map(|(_, start, end)| sql[byte_of(sql, start)..byte_of(sql, end)].into()).collect())
+}
+
+/// The statements, each with its own text.
+pub(crate) fn statements(sql: &str) -> Result<Vec<(Statement, Arc<str>)>, DeclareError> {
+    let tokens = tokens(sql)?;
+    parts(&tokens)
         .map(|(part, start, end)| {
             let statement = one(part.to_vec(), end)?;
             Ok((statement, sql[byte_of(sql, start)..byte_of(sql, end)].into()))
         })
         .collect()
+}
+
+/// One query.
+pub(crate) fn query(sql: &str) -> Result<Box<Query>, DeclareError> {
+    let mut list = statements(sql)?;
+    match (list.pop(), list.is_empty()) {
+        (Some((Statement::Statement(inner), _)), true) => match *inner {
+            ast::Statement::Query(query) => Ok(query),
+            _ => Err(DeclareError::Syntax { message: "expected a query".into(), at: None }),
+        },
+        _ => Err(DeclareError::Syntax { message: "expected one query".into(), at: None }),
+    }
 }
 
 fn one(tokens: Vec<TokenWithSpan>, end: Location) -> Result<Statement, DeclareError> {

@@ -1,7 +1,7 @@
 //! SQL to DataFusion's logical plan and through its optimiser: which names there are, which settings, which rules.
 use crate::DeclareError;
 use crate::declare::error::{from_datafusion, nearest};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, Result, TableReference};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -12,8 +12,8 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion::prelude::SessionConfig;
-use datafusion::sql::planner::SqlToRel;
-use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::planner::{ParserOptions, SqlToRel};
+use datafusion::sql::sqlparser::ast::{ColumnDef, Query, Statement};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -71,6 +71,11 @@ pub(crate) fn settings() -> SessionConfig {
 
 static STATE: LazyLock<SessionState> =
     LazyLock::new(|| SessionStateBuilder::new().with_config(settings()).with_default_features().build());
+
+/// The functions and settings that queries are planned and run with.
+pub(crate) fn state() -> &'static SessionState {
+    &STATE
+}
 
 struct Names<'a> {
     relations: &'a Relations,
@@ -135,6 +140,15 @@ impl ContextProvider for Names<'_> {
     }
 }
 
+/// The columns of a `CREATE TABLE`.
+pub(crate) fn columns(list: Vec<ColumnDef>) -> Result<Schema, DeclareError> {
+    let relations = Relations::new();
+    let names = Names { relations: &relations };
+    SqlToRel::new_with_options(&names, ParserOptions::from(&settings().options().sql_parser))
+        .build_schema(list)
+        .map_err(from_datafusion)
+}
+
 /// A query as it was written, with every name resolved and views in their places.
 pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
     if query.with.as_ref().is_some_and(|with| with.recursive) {
@@ -143,6 +157,8 @@ pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, D
         ));
     }
     let names = Names { relations };
+    let mut query = query;
+    super::names::name(&mut query);
     SqlToRel::new(&names).sql_statement_to_plan(Statement::Query(Box::new(query))).map_err(from_datafusion)
 }
 

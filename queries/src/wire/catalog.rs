@@ -2,7 +2,9 @@
 //! DataFusion over the names and columns of our tables and views. Their rows are not read here: the session reads them.
 use super::command::Command;
 use super::fault::{fault, fault_of_plan};
-use super::{Backend, Relation, RelationKind};
+use crate::Catalogue;
+use crate::api::host::QueryKind;
+use crate::session::Session as Statements;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -34,8 +36,8 @@ pub(super) struct Catalog {
 }
 
 impl Catalog {
-    /// A catalog of what a backend has, as it is when asked.
-    pub(super) fn new(backend: Arc<dyn Backend>) -> Result<Catalog> {
+    /// A catalog of what is declared, as it is when asked.
+    pub(super) fn new(session: Statements) -> Result<Catalog> {
         let mut config = SessionConfig::new()
             .with_default_catalog_and_schema(DATABASE, "public")
             .with_create_default_catalog_and_schema(false)
@@ -45,7 +47,7 @@ impl Catalog {
         config.options_mut().sql_parser.map_string_types_to_utf8view = false;
         let context = SessionContext::new_with_config(config);
         let database = MemoryCatalogProvider::new();
-        database.register_schema("public", Arc::new(Public { backend }))?;
+        database.register_schema("public", Arc::new(Public { session }))?;
         context.register_catalog(DATABASE, Arc::new(database));
         setup_pg_catalog(&context, DATABASE, EmptyContextProvider).map_err(|why| *why)?;
         let version = format!("PostgreSQL {VERSION} (Tallyflow {})", env!("CARGO_PKG_VERSION"));
@@ -143,7 +145,7 @@ impl Catalog {
 
 /// The schema `public`: every table and view.
 struct Public {
-    backend: Arc<dyn Backend>,
+    session: Statements,
 }
 
 impl std::fmt::Debug for Public {
@@ -155,38 +157,51 @@ impl std::fmt::Debug for Public {
 #[async_trait]
 impl SchemaProvider for Public {
     fn table_names(&self) -> Vec<String> {
-        self.backend.relations().iter().map(|relation| relation.name.to_string()).collect()
+        self.session.catalogue().entries().iter().map(|entry| entry.declared.name().to_string()).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let found = self.backend.relations().into_iter().find(|relation| &*relation.name == name);
-        Ok(found.map(|relation| Arc::new(Named(relation)) as Arc<dyn TableProvider>))
+        Ok(Named::found(&self.session.catalogue(), name)
+            .map(|named| Arc::new(named) as Arc<dyn TableProvider>))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.backend.relations().iter().any(|relation| &*relation.name == name)
+        self.session.catalogue().get(name).is_some()
     }
 }
 
 /// A table or view that can be named and described.
 #[derive(Debug)]
-struct Named(Relation);
+struct Named {
+    name: String,
+    kind: QueryKind,
+    schema: SchemaRef,
+    sql: Arc<str>,
+}
+
+impl Named {
+    fn found(catalogue: &Catalogue, name: &str) -> Option<Named> {
+        let entry = catalogue.entry(name)?;
+        let schema = catalogue.schema(name).ok()?;
+        Some(Named { name: name.into(), kind: entry.declared.kind(), schema, sql: entry.sql.clone() })
+    }
+}
 
 #[async_trait]
 impl TableProvider for Named {
     fn schema(&self) -> SchemaRef {
-        self.0.schema.clone()
+        self.schema.clone()
     }
 
     fn table_type(&self) -> TableType {
-        match self.0.kind {
-            RelationKind::Table => TableType::Base,
-            RelationKind::View => TableType::View,
+        match self.kind {
+            QueryKind::Table => TableType::Base,
+            QueryKind::View | QueryKind::MaterializedView => TableType::View,
         }
     }
 
     fn get_table_definition(&self) -> Option<&str> {
-        Some(&self.0.sql)
+        Some(&self.sql)
     }
 
     async fn scan(
@@ -198,7 +213,7 @@ impl TableProvider for Named {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         not_impl_err!(
             "a query that reads {:?} together with system tables is not supported: ask in two queries",
-            self.0.name
+            self.name
         )
     }
 }

@@ -3,8 +3,9 @@ use super::catalog::{self, Catalog};
 use super::command::{self, Command, Kind};
 use super::fault::{self, fault};
 use super::settings::Settings;
-use super::{Answer, Backend, oid, parameter, rows};
+use super::{oid, parameter, rows};
 use crate::DeclareError;
+use crate::session::{Answer, Session};
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
@@ -19,7 +20,7 @@ use tokio::sync::Semaphore;
 
 /// One client's.
 pub(super) struct Connection {
-    backend: Arc<dyn Backend>,
+    session: Session,
     catalog: Arc<Catalog>,
     state: Mutex<State>,
     /// A statement that was cancelled still ends by itself; the next waits for it, so that a client has one thread at most.
@@ -60,8 +61,8 @@ pub(super) enum Reply {
 
 impl Connection {
     /// A new client's.
-    pub(super) fn new(backend: Arc<dyn Backend>, catalog: Arc<Catalog>) -> Connection {
-        Connection { backend, catalog, state: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(session: Session, catalog: Arc<Catalog>) -> Connection {
+        Connection { session, catalog, state: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
     }
 
     /// Takes over the settings that the client starts with.
@@ -117,7 +118,7 @@ impl Connection {
             }
             Kind::Read | Kind::Write => {
                 let sql = command.sql.clone();
-                let found = self.blocking(move |backend| backend.describe(&sql)).await?;
+                let found = self.blocking(move |session| session.describe(&sql)).await?;
                 let types = found.parameters.iter();
                 let types = types.map(|datatype| {
                     datatype.as_ref().filter(|d| **d != DataType::Null).and_then(|d| oid::of(d).ok())
@@ -160,8 +161,7 @@ impl Connection {
 
     fn asks_system(&self, command: &Command) -> bool {
         command.kind() == Kind::Read
-            && command
-                .asks_system(&|name| self.backend.relations().iter().any(|relation| &*relation.name == name))
+            && command.asks_system(&|name| self.session.catalogue().get(name).is_some())
     }
 
     async fn answer(
@@ -211,7 +211,7 @@ impl Connection {
         // A statement that is cancelled may still be kept, so it counts until it has failed.
         self.state().writes += u64::from(writes);
         let sql = command.sql.clone();
-        let answered = self.blocking(move |backend| backend.execute(&sql, &values)).await;
+        let answered = self.blocking(move |session| session.execute_with(&sql, &values)).await;
         let answers = answered.inspect_err(|why| {
             if !fault::is_cancelled(why) {
                 self.state().writes -= u64::from(writes);
@@ -246,18 +246,18 @@ impl Connection {
         }
     }
 
-    /// Asks the backend on a thread of its own.
+    /// Asks the session on a thread of its own.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&dyn Backend) -> Result<T, DeclareError> + Send + 'static,
+        work: impl FnOnce(&Session) -> Result<T, DeclareError> + Send + 'static,
     ) -> PgWireResult<T> {
         let turn = self.turn.clone();
-        let backend = self.backend.clone();
+        let session = self.session.clone();
         self.within(async move {
             let turn = turn.acquire_owned().await.expect("the semaphore is never closed");
             let done = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                work(backend.as_ref())
+                work(&session)
             });
             match done.await {
                 Ok(done) => done.map_err(fault::of),

@@ -31,6 +31,7 @@ fn state(why: &DeclareError) -> &'static str {
         DeclareError::Syntax { .. } => "42601",
         DeclareError::Unsupported(_) => "0A000",
         DeclareError::NotFound(_) => "42P01",
+        DeclareError::Constraint(text) => known(text).unwrap_or("23000"),
         DeclareError::Conflict(text) => known(text).unwrap_or("42P07"),
         DeclareError::Unavailable(text) => known(text).unwrap_or("57P03"),
         DeclareError::Internal(text) => known(text).unwrap_or("XX000"),

@@ -98,6 +98,22 @@ impl Host for Fake {
         }
     }
 
+    fn catalogue(&self) -> queries::Catalogue {
+        queries::Catalogue::default()
+    }
+
+    fn publish(&self, table: &str) -> Result<(), DeclareError> {
+        Err(DeclareError::NotFound(format!("there is no table {table:?}")))
+    }
+
+    fn wait(&self, _: &[Position]) -> Result<(), DeclareError> {
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), DeclareError> {
+        Ok(())
+    }
+
     fn queries(&self) -> Vec<Query> {
         vec![
             Query {

@@ -118,6 +118,11 @@ impl History {
         }
     }
 
+    /// The earliest time that all later changes are known of.
+    pub(super) fn floor(&self) -> Time {
+        self.floor.time
+    }
+
     /// Forgets what is older than the window at a time.
     pub(super) fn forget(&mut self, now: Time) {
         while self.commits.front().is_some_and(|commit| commit.time + self.window_ms < now) {

@@ -1,9 +1,9 @@
 //! `Kept`: one view at one time, as a reader holds it.
 use super::history::{Commit, History, Place};
-use super::page::Entry;
+use super::page::{Entry, Page};
 use super::shape::Shape;
 use super::tree::Tree;
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use dataflows::Time;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -75,6 +75,28 @@ impl Kept {
             let part: Vec<&[u8]> = rows.by_ref().take(rows_max.max(1)).collect();
             (!part.is_empty()).then(|| self.shape.batch(&part))
         })
+    }
+
+    /// All rows as they were at an earlier time, where this is a reader's view at `now`; none if that is not known any more.
+    pub fn batches_at(&self, at: Time, now: Time, rows_max: usize) -> Option<Vec<RecordBatch>> {
+        if at > now || self.since.is_none_or(|since| at < since) {
+            return None;
+        }
+        let commits = self.changes_after(self.end_of(at), now, usize::MAX)?;
+        let undone = commits.iter().flat_map(|commit| commit.entries.iter());
+        let undone = undone.map(|entry| Entry { count: -entry.count, ..entry });
+        let rows = self.rows.merge(&Page::consolidated(undone.collect())).ok()?;
+        Some(Kept { rows, ..self.clone() }.batches(rows_max).collect())
+    }
+
+    /// The earliest time whose rows are known.
+    pub fn known_from(&self) -> Time {
+        self.history().floor().max(self.since.unwrap_or(Time::MAX))
+    }
+
+    /// For each row of key columns whether there is a row with that key.
+    pub fn has_keys(&self, columns: &[ArrayRef]) -> Result<Vec<bool>, String> {
+        self.shape.has_rows(columns, |key| self.rows.get(key).next().is_some())
     }
 
     /// The place after all changes of a time that can be read.

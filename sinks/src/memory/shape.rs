@@ -60,6 +60,17 @@ impl Shape {
         Ok(rows.row(0).data().to_vec())
     }
 
+    /// Asks of each row of key columns.
+    pub(super) fn has_rows(
+        &self,
+        columns: &[ArrayRef],
+        has: impl Fn(&[u8]) -> bool,
+    ) -> Result<Vec<bool>, String> {
+        let Some(keys) = &self.keys else { return Ok(vec![]) };
+        let rows = keys.convert_columns(columns).map_err(|e| e.to_string())?;
+        Ok(rows.iter().map(|row| has(row.data())).collect())
+    }
+
     /// The cells of a row.
     pub fn values<'a>(&'a self, row: &'a [u8]) -> impl Iterator<Item = Value<'a>> {
         self.codec.values(row)

@@ -7,6 +7,7 @@ use crate::event::attribute::cut;
 use crate::event::json::{Json, Kind};
 use crate::event::{Event, Reject, Rule};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::compute::concat_batches;
 use dataflows::Mode;
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ pub(super) struct Rows<'d> {
     identity: Option<Vec<bool>>,
     hidden: Hidden,
     records: Vec<u32>,
+    /// Mode `changes`: the rows as they came, and how many batches are of events that were accepted.
+    batches: Vec<RecordBatch>,
+    batches_kept: usize,
     /// How many rows are of events that were accepted.
     kept: usize,
     /// Where the path of each column led in the event at hand, and that of `each`.
@@ -47,7 +51,7 @@ impl<'d> Rows<'d> {
         let fields = mapping.table.schema.fields();
         let mut required: Vec<bool> = fields.iter().map(|field| !field.is_nullable()).collect();
         let identity = match &mapping.table.mode {
-            Mode::Append => None,
+            Mode::Append | Mode::Changes { .. } => None,
             Mode::Latest { key, version } => {
                 key.iter().for_each(|column| required[*column] = true);
                 Some(
@@ -65,6 +69,8 @@ impl<'d> Rows<'d> {
             identity,
             hidden: Hidden::default(),
             records: Vec::with_capacity(rows),
+            batches: vec![],
+            batches_kept: 0,
             kept: 0,
             slots: vec![NOWHERE; fields.len() + 1],
         }
@@ -83,6 +89,12 @@ impl<'d> Rows<'d> {
         record: u32,
         deletes: bool,
     ) -> Result<(), Reject> {
+        if matches!(self.mapping.table.mode, Mode::Changes { .. }) {
+            let batch = super::changes::read(event, self.mapping)?;
+            self.records.extend(std::iter::repeat_n(record, batch.num_rows()));
+            self.batches.push(batch);
+            return Ok(());
+        }
         self.slots.fill(NOWHERE);
         if let Some((json, root)) = json {
             self.lookup.find_data(json, root, &mut self.slots);
@@ -108,6 +120,7 @@ impl<'d> Rows<'d> {
     /// What was added since the last call stays.
     pub fn keep(&mut self) {
         self.kept = self.records.len();
+        self.batches_kept = self.batches.len();
     }
 
     /// What was added since the last call of `keep` goes.
@@ -117,9 +130,14 @@ impl<'d> Rows<'d> {
         self.hidden.events.truncate(self.kept);
         self.hidden.deleted.truncate(self.kept);
         self.records.truncate(self.kept);
+        self.batches.truncate(self.batches_kept);
     }
 
     pub fn finish(self) -> (RecordBatch, Vec<u32>) {
+        if matches!(self.mapping.table.mode, Mode::Changes { .. }) {
+            let rows = concat_batches(&self.mapping.table.input_schema(), &self.batches);
+            return (rows.expect("each batch was checked against the schema"), self.records);
+        }
         let mut columns: Vec<ArrayRef> = self.columns.into_iter().map(Column::finish).collect();
         if self.identity.is_some() {
             columns.push(Arc::new(Int64Array::from(self.hidden.times)));

@@ -1,0 +1,149 @@
+//! Tables that take statements, views over them, and SELECT over one snapshot: statements in, answers out.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use harness::{Config, Tallyflow};
+use queries::session::Answer;
+
+/// One statement's answer as text: cells between bars, rows between slashes, or the tag, or `!` and the error.
+fn said(tallyflow: &Tallyflow, sql: &str) -> String {
+    let answers = match tallyflow.execute(sql) {
+        Ok(answers) => answers,
+        Err(why) => return format!("! {why}"),
+    };
+    match answers.last() {
+        None => String::new(),
+        Some(Answer::Done { tag }) => tag.clone(),
+        Some(Answer::Rows { rows, .. }) => {
+            let options = FormatOptions::default().with_null("NULL");
+            let row = |batch: &arrow::array::RecordBatch, i: usize| {
+                let cell = |column: &arrow::array::ArrayRef| {
+                    ArrayFormatter::try_new(column, &options).unwrap().value(i).to_string()
+                };
+                batch.columns().iter().map(cell).collect::<Vec<_>>().join("|")
+            };
+            let list: Vec<String> =
+                rows.iter().flat_map(|batch| (0..batch.num_rows()).map(move |i| row(batch, i))).collect();
+            list.join("/")
+        }
+    }
+}
+
+fn all(tallyflow: &Tallyflow, cases: &[(&str, &str)]) {
+    for (sql, wanted) in cases {
+        let got = said(tallyflow, sql);
+        let fits = match wanted.strip_prefix("! ") {
+            Some(part) => got.starts_with("! ") && got.contains(part),
+            None => got == *wanted,
+        };
+        assert!(fits, "{sql}\n  wanted {wanted}\n  got    {got}");
+    }
+}
+
+const LIFE: &[(&str, &str)] = &[
+    ("CREATE TABLE t (id INT PRIMARY KEY, name TEXT NOT NULL, n BIGINT DEFAULT 7)", "CREATE TABLE"),
+    ("CREATE TABLE t (id INT)", "! taken"),
+    ("CREATE TABLE IF NOT EXISTS t (id INT)", "CREATE TABLE"),
+    (
+        "CREATE MATERIALIZED VIEW totals AS SELECT name, count(*), sum(n) AS n FROM t GROUP BY name",
+        "CREATE MATERIALIZED VIEW",
+    ),
+    ("CREATE VIEW big AS SELECT * FROM totals WHERE n > 10", "CREATE VIEW"),
+    ("INSERT INTO t VALUES (1, 'a', 10), (2, 'a', 5)", "INSERT 0 2"),
+    ("INSERT INTO t (id, name) VALUES (3, 'b'), (4, 'b')", "INSERT 0 2"),
+    ("INSERT INTO t (id, name, n) VALUES (5, 'c', DEFAULT)", "INSERT 0 1"),
+    ("SELECT * FROM totals ORDER BY name", "a|2|15/b|2|14/c|1|7"),
+    ("SELECT count FROM big ORDER BY 1 DESC", "2/2"),
+    ("INSERT INTO t VALUES (1, 'z', 0)", "! duplicate key"),
+    ("INSERT INTO t VALUES (9, 'z', 0), (9, 'z', 1)", "! duplicate key"),
+    ("INSERT INTO t VALUES (9, NULL, 0)", "! NOT NULL"),
+    ("INSERT INTO t VALUES (1, 'z', 0) ON CONFLICT DO NOTHING", "INSERT 0 0"),
+    (
+        "INSERT INTO t VALUES (1, 'a', 1), (6, 'd', 1) ON CONFLICT (id) DO UPDATE SET n = t.n + excluded.n RETURNING id, n",
+        "1|11/6|1",
+    ),
+    ("UPDATE t SET n = n + 1 WHERE name = 'a'", "UPDATE 2"),
+    ("UPDATE t SET id = 2 WHERE id = 1", "! duplicate key"),
+    ("UPDATE t SET id = id + 1", "UPDATE 6"),
+    ("SELECT id, n FROM t ORDER BY id", "2|12/3|6/4|7/5|7/6|7/7|1"),
+    ("DELETE FROM t WHERE id IN (SELECT max(id) FROM t)", "DELETE 1"),
+    ("SELECT * FROM totals ORDER BY name", "a|2|18/b|2|14/c|1|7"),
+    ("SELECT 1, 1, count(*) FROM t", "1|1|5"),
+    ("SELECT id, id FROM t WHERE id = 2", "2|2"),
+    ("SELECT sum FROM (SELECT sum(n) FROM t) AS s", "39"),
+    ("FLUSH", "FLUSH"),
+    ("DROP TABLE t", "! used by"),
+    ("DROP VIEW totals", "! materialized"),
+    ("DROP VIEW big", "DROP VIEW"),
+    ("DROP MATERIALIZED VIEW totals", "DROP MATERIALIZED VIEW"),
+    ("TRUNCATE t", "TRUNCATE TABLE"),
+    ("SELECT count(*) FROM t", "0"),
+    ("DROP TABLE t", "DROP TABLE"),
+    ("DROP TABLE IF EXISTS t", "DROP TABLE"),
+    ("SELECT * FROM t", "! no table"),
+    ("CREATE TABLE t (x INT)", "CREATE TABLE"),
+    ("SELECT * FROM t", ""),
+    ("INSERT INTO t SELECT 5; INSERT INTO t VALUES (5)", "INSERT 0 1"),
+    ("SELECT * FROM t", "5/5"),
+    ("DELETE FROM t", "DELETE 2"),
+    ("CREATE TABLE u AS SELECT 1 AS a, 'x' AS b UNION ALL SELECT 2, 'y'", "SELECT 2"),
+    ("SELECT * FROM u ORDER BY a", "1|x/2|y"),
+    ("SHOW TABLES", "t/u"),
+    ("SELEC 1", "! "),
+];
+
+#[test]
+fn statements_do_what_they_say() {
+    let tallyflow = Tallyflow::open(Config::default()).unwrap();
+    all(&tallyflow, LIFE);
+    tallyflow.close().unwrap();
+}
+
+#[test]
+fn what_was_written_is_there_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { data: Some(folder.path().join("data")), workers: 2, ..Config::default() };
+    let before = [
+        ("CREATE TABLE a (k INT PRIMARY KEY, v TEXT)", "CREATE TABLE"),
+        ("INSERT INTO a VALUES (1, 'old')", "INSERT 0 1"),
+        ("DROP TABLE a", "DROP TABLE"),
+        ("CREATE TABLE a (k INT PRIMARY KEY, v TEXT)", "CREATE TABLE"),
+        ("INSERT INTO a VALUES (1, 'x'), (2, 'y')", "INSERT 0 2"),
+        (
+            "CREATE MATERIALIZED VIEW w AS SELECT v, count(*) AS n FROM a GROUP BY v",
+            "CREATE MATERIALIZED VIEW",
+        ),
+        ("UPDATE a SET v = 'z' WHERE k = 2", "UPDATE 1"),
+    ];
+    let after = [("SELECT * FROM a ORDER BY k", "1|x/2|z"), ("SELECT * FROM w ORDER BY v", "x|1/z|1")];
+    let tallyflow = Tallyflow::open(config.clone()).unwrap();
+    all(&tallyflow, &before);
+    all(&tallyflow, &after);
+    tallyflow.close().unwrap();
+    let tallyflow = Tallyflow::open(config).unwrap();
+    all(&tallyflow, &after);
+    all(
+        &tallyflow,
+        &[
+            ("INSERT INTO a VALUES (2, 'q')", "! duplicate key"),
+            ("INSERT INTO a VALUES (3, 'x')", "INSERT 0 1"),
+        ],
+    );
+    all(&tallyflow, &[("SELECT * FROM w ORDER BY v", "x|2/z|1")]);
+    tallyflow.close().unwrap();
+}
+
+#[test]
+fn an_earlier_time_can_be_read() {
+    let tallyflow = Tallyflow::open(Config::default()).unwrap();
+    all(
+        &tallyflow,
+        &[("CREATE TABLE t (x INT)", "CREATE TABLE"), ("INSERT INTO t VALUES (1)", "INSERT 0 1")],
+    );
+    let Some(Answer::Rows { time, .. }) = tallyflow.execute("SELECT * FROM t").unwrap().pop() else {
+        panic!("rows")
+    };
+    all(&tallyflow, &[("UPDATE t SET x = 2", "UPDATE 1"), ("SELECT * FROM t", "2")]);
+    assert_eq!(said(&tallyflow, &format!("SELECT * FROM t AS OF {time}")), "1");
+    assert!(said(&tallyflow, "SELECT * FROM t AS OF 5").contains("name a time from"));
+    tallyflow.close().unwrap();
+}

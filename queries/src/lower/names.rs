@@ -1,0 +1,191 @@
+//! Names of unnamed columns as PostgreSQL gives them (FigureColname in its parse_target.c), set before DataFusion invents its own.
+//!
+//! A name that a SELECT gives twice gets a mark behind it, since DataFusion wants each once; [`shown`] takes it off again.
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, VisitMut, VisitorMut,
+};
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+/// Stands between a name and the number that makes it differ.
+const MARK: char = '\u{1}';
+
+/// The name that a reader sees.
+pub(crate) fn shown(name: &str) -> &str {
+    name.split(MARK).next().unwrap_or(name)
+}
+
+/// A name that may stand in a schema: the same one with a plain number behind it.
+pub(crate) fn plain(name: &str) -> String {
+    name.replace(MARK, "_")
+}
+
+/// Names what is unnamed in every SELECT of a query.
+pub(crate) fn name(query: &mut Query) {
+    struct Namer {
+        depth: usize,
+    }
+    impl VisitorMut for Namer {
+        type Break = ();
+        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+            each_select(&mut query.body, &mut |select| name_items(select, self.depth == 0));
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+    }
+    // Nothing breaks it off.
+    _ = query.visit(&mut Namer { depth: 0 });
+}
+
+fn each_select(body: &mut SetExpr, act: &mut impl FnMut(&mut Select)) {
+    match body {
+        SetExpr::Select(select) => act(select),
+        // Parenthesised queries are visited by themselves.
+        SetExpr::SetOperation { left, right, .. } => {
+            each_select(left, act);
+            each_select(right, act);
+        }
+        _ => {}
+    }
+}
+
+fn name_items(select: &mut Select, is_top: bool) {
+    let has_wildcard = select
+        .projection
+        .iter()
+        .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+    let mut taken: HashSet<String> = HashSet::new();
+    for item in &select.projection {
+        if let SelectItem::ExprWithAlias { alias, .. } = item {
+            taken.insert(folded(alias));
+        }
+    }
+    let mut aliases: HashSet<String> = HashSet::new();
+    // DataFusion lets a HAVING see aliases, which must not hide the columns they are cast from.
+    let hides = |expr: &Expr| select.having.is_some() && matches!(expr, Expr::Cast { .. });
+    for item in &mut select.projection {
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let own = column_name(expr);
+                let name = own.clone().or_else(|| figured(expr)).unwrap_or_else(|| "?column?".into());
+                let kept = !(own.is_some() && has_wildcard && is_top) && !hides(expr);
+                let fresh = kept && taken.insert(name.clone());
+                if own.is_some() && fresh {
+                    continue;
+                }
+                let name = if fresh { name } else { marked(&name, &mut taken) };
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) };
+            }
+            SelectItem::ExprWithAlias { alias, .. } => {
+                let name = folded(alias);
+                if !aliases.insert(name.clone()) {
+                    *alias = Ident::with_quote('"', marked(&name, &mut taken));
+                }
+            }
+            SelectItem::Wildcard(_)
+            | SelectItem::QualifiedWildcard(..)
+            | SelectItem::ExprWithAliases { .. } => {}
+        }
+    }
+}
+
+fn marked(name: &str, taken: &mut HashSet<String>) -> String {
+    (1..)
+        .map(|n| format!("{name}{MARK}{n}"))
+        .find(|name| taken.insert(name.clone()))
+        .expect("numbers do not end")
+}
+
+fn folded(word: &Ident) -> String {
+    match word.quote_style {
+        Some(_) => word.value.clone(),
+        None => word.value.to_lowercase(),
+    }
+}
+
+/// The name of a column that is taken as it is.
+fn column_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Identifier(word) => Some(folded(word)),
+        Expr::CompoundIdentifier(words) => words.last().map(folded),
+        _ => None,
+    }
+}
+
+fn last_part(name: &ObjectName) -> Option<String> {
+    name.0.last().and_then(|part| part.as_ident()).map(folded)
+}
+
+/// The name of an expression; none where PostgreSQL says `?column?`.
+fn figured(expr: &Expr) -> Option<String> {
+    let word = |text: &str| Some(text.to_owned());
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => column_name(expr),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figured(inner),
+        Expr::Function(call) => last_part(&call.name),
+        Expr::Cast { expr, data_type, .. } => figured(expr).or_else(|| type_name(&data_type.to_string())),
+        Expr::TypedString(typed) => type_name(&typed.data_type.to_string()),
+        Expr::Interval(_) => word("interval"),
+        Expr::Case { else_result, .. } => {
+            else_result.as_deref().and_then(|last| figured(last)).or_else(|| word("case"))
+        }
+        Expr::Exists { .. } => word("exists"),
+        Expr::Extract { .. } => word("extract"),
+        Expr::Ceil { .. } => word("ceil"),
+        Expr::Floor { .. } => word("floor"),
+        Expr::Position { .. } => word("position"),
+        Expr::Substring { .. } => word("substring"),
+        Expr::Trim { .. } => word("btrim"),
+        Expr::Overlay { .. } => word("overlay"),
+        Expr::AtTimeZone { .. } => word("timezone"),
+        Expr::Array(_) => word("array"),
+        Expr::Tuple(_) => word("row"),
+        Expr::GroupingSets(_) => word("grouping"),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            use datafusion::sql::sqlparser::ast::AccessExpr;
+            match access_chain.last() {
+                Some(AccessExpr::Dot(field)) => figured(field),
+                _ => figured(root),
+            }
+        }
+        Expr::Subquery(query) => first_name(query),
+        _ => None,
+    }
+}
+
+/// The name of the only column of a scalar subquery.
+fn first_name(query: &Query) -> Option<String> {
+    let SetExpr::Select(select) = query.body.as_ref() else { return None };
+    match select.projection.first()? {
+        SelectItem::UnnamedExpr(expr) => figured(expr),
+        SelectItem::ExprWithAlias { alias, .. } => Some(shown(&folded(alias)).to_owned()),
+        _ => None,
+    }
+}
+
+/// PostgreSQL's own name of a type.
+fn type_name(sql: &str) -> Option<String> {
+    let lower = sql.to_lowercase();
+    let base = lower.split('(').next().unwrap_or(&lower).trim();
+    Some(
+        match base {
+            "int" | "integer" | "int4" => "int4",
+            "bigint" | "int8" => "int8",
+            "smallint" | "int2" => "int2",
+            "boolean" | "bool" => "bool",
+            "real" | "float4" => "float4",
+            "double precision" | "double" | "float" | "float8" => "float8",
+            "decimal" | "numeric" | "dec" => "numeric",
+            "character varying" | "varchar" => "varchar",
+            "char" | "character" => "bpchar",
+            "timestamp with time zone" | "timestamptz" => "timestamptz",
+            "timestamp without time zone" | "timestamp" => "timestamp",
+            other => other,
+        }
+        .to_owned(),
+    )
+}

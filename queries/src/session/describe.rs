@@ -1,0 +1,74 @@
+//! What INSERT, UPDATE and DELETE take and give, before they are run.
+use super::script::{deleted_from, own_query, quoted, target};
+use super::{Description, Inner};
+use crate::DeclareError;
+use dataflows::Table;
+use datafusion::sql::sqlparser::ast::{AssignmentTarget, Delete, Expr, Insert, SelectItem, SetExpr, Update};
+
+impl Inner {
+    pub(super) fn describe_insert(&self, insert: &Insert) -> Result<Description, DeclareError> {
+        let mapping = self.insert_target(insert)?;
+        let columns = self.insert_columns(insert, &mapping.table)?;
+        let mut parameters = vec![];
+        if let Some(source) = &insert.source {
+            if let SetExpr::Values(values) = source.body.as_ref() {
+                // $n that stands alone has the type of its column.
+                for row in &values.rows {
+                    for (expr, column) in row.iter().zip(&columns) {
+                        if let Some(n) = placeholder(expr) {
+                            parameters.resize(parameters.len().max(n), None);
+                            parameters[n - 1] = Some(mapping.table.schema.field(*column).data_type().clone());
+                        }
+                    }
+                }
+            } else {
+                parameters = self.describe(source.as_ref().clone())?.parameters;
+            }
+        }
+        self.described(&mapping.table, insert.returning.as_deref(), parameters)
+    }
+
+    pub(super) fn describe_update(&self, update: &Update) -> Result<Description, DeclareError> {
+        let (name, called) = target(&update.table.relation)?;
+        let mapping = self.table(&name)?;
+        let fields = mapping.table.schema.fields();
+        let list = update.assignments.iter().map(|a| match &a.target {
+            AssignmentTarget::ColumnName(name) => format!("{called}.{name} = {}", a.value),
+            AssignmentTarget::Tuple(_) => "true".into(),
+        });
+        let list =
+            list.chain([format!("{called}.{}", quoted(fields[0].name()))]).collect::<Vec<_>>().join(", ");
+        let filter = update.selection.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
+        let query = own_query(&format!("SELECT {list} FROM {}{filter}", update.table.relation))?;
+        let parameters = self.describe(*query)?.parameters;
+        self.described(&mapping.table, update.returning.as_deref(), parameters)
+    }
+
+    pub(super) fn describe_delete(&self, delete: &Delete) -> Result<Description, DeclareError> {
+        let relation = deleted_from(delete)?;
+        let (name, called) = target(relation)?;
+        let mapping = self.table(&name)?;
+        let filter = delete.selection.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
+        let query = own_query(&format!("SELECT {called}.* FROM {relation}{filter}"))?;
+        let parameters = self.describe(*query)?.parameters;
+        self.described(&mapping.table, delete.returning.as_deref(), parameters)
+    }
+
+    fn described(
+        &self,
+        table: &Table,
+        returning: Option<&[SelectItem]>,
+        parameters: Vec<Option<arrow::datatypes::DataType>>,
+    ) -> Result<Description, DeclareError> {
+        let Some(items) = returning else { return Ok(Description { columns: None, parameters }) };
+        let items: Vec<String> = items.iter().map(SelectItem::to_string).collect();
+        let query = own_query(&format!("SELECT {} FROM {}", items.join(", "), quoted(&table.name)))?;
+        Ok(Description { parameters, ..self.describe(*query)? })
+    }
+}
+
+fn placeholder(expr: &Expr) -> Option<usize> {
+    let Expr::Value(value) = expr else { return None };
+    let text = value.value.to_string();
+    text.strip_prefix('$')?.parse().ok().filter(|n| (1..=65_535).contains(n))
+}

@@ -1,0 +1,218 @@
+//! SELECT, by DataFusion over one consistent snapshot of tables and views.
+use super::{Answer, Description, Inner};
+use crate::batch::{names, over_rows};
+use crate::declare::error::from_datafusion;
+use crate::lower::names::shown;
+use crate::lower::planner::{self, Relation};
+use crate::{DeclareError, Declared};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use dataflows::Time;
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::sqlparser::ast::Query;
+use futures::StreamExt;
+use sinks::memory::{Read, kept::Kept};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Rows in the place of a table's, or under a name that stands for no table.
+pub(super) type Overlay = BTreeMap<String, (SchemaRef, Vec<RecordBatch>)>;
+
+/// What a query is run with besides its text.
+#[derive(Default)]
+pub(super) struct Given<'a> {
+    pub(super) parameters: &'a [ScalarValue],
+    pub(super) overlay: Overlay,
+    /// The types that its columns are cast to.
+    pub(super) wanted: Option<Vec<DataType>>,
+    pub(super) at: Option<Time>,
+}
+
+/// What it gave: the time that it saw, too.
+pub(super) struct Found {
+    pub(super) schema: SchemaRef,
+    pub(super) rows: Vec<RecordBatch>,
+    pub(super) time: Time,
+}
+
+const BATCH_ROWS: usize = 8_192;
+
+impl Inner {
+    pub(super) fn select(
+        &self,
+        query: Query,
+        at: Option<Time>,
+        parameters: &[ScalarValue],
+    ) -> Result<Answer, DeclareError> {
+        let Found { schema, rows, time } = self.find(query, Given { parameters, at, ..Given::default() })?;
+        Ok(Answer::Rows { schema, rows, time })
+    }
+
+    pub(super) fn describe(&self, query: Query) -> Result<Description, DeclareError> {
+        let plan = planner::plan(query, &self.host.catalogue().relations())?;
+        let types = plan.get_parameter_types().map_err(from_datafusion)?;
+        let parameter = |n: usize| types.get(&format!("${n}")).cloned();
+        let parameters = (1..).map_while(parameter).collect();
+        Ok(Description { columns: Some(as_shown(plan.schema().as_arrow())), parameters })
+    }
+
+    /// Runs a query over what readers see now, or saw at `given.at`.
+    pub(super) fn find(&self, query: Query, given: Given) -> Result<Found, DeclareError> {
+        let catalogue = self.host.catalogue();
+        let mut relations = catalogue.relations();
+        for (name, (schema, _)) in &given.overlay {
+            relations.insert(name.clone(), Arc::new(Relation { schema: schema.clone(), query: None }));
+        }
+        let mut plan = planner::plan(query, &relations)?;
+        if let Some(wanted) = &given.wanted {
+            plan = with_types(plan, wanted)?;
+        }
+        if !given.parameters.is_empty() {
+            plan = plan.with_param_values(given.parameters.to_vec()).map_err(from_datafusion)?;
+        }
+        let plan = planner::analyse(plan)?;
+        let mut known = given.overlay;
+        let wanted: Vec<String> = names(&plan).map_err(from_datafusion)?;
+        let wanted: Vec<String> = wanted.into_iter().filter(|name| !known.contains_key(name)).collect();
+        for name in &wanted {
+            if self.memory.read().view(name).is_none_or(|kept| kept.since().is_none())
+                && matches!(catalogue.get(name), Some(Declared::Table(_)))
+            {
+                self.host.publish(name)?;
+            }
+        }
+        let read = self.memory.read();
+        for name in wanted {
+            let rows = rows_of(&read, &name, given.at)?;
+            known.insert(name, rows);
+        }
+        let time = given.at.or(read.time()).unwrap_or(0);
+        let plan = over_rows(plan, &known).map_err(from_datafusion)?;
+        let schema = as_shown(plan.schema().as_arrow());
+        let rows = self.collect(&plan)?;
+        let rows = rows.into_iter().map(|batch| renamed(&batch, &schema));
+        let rows = rows.collect::<Result<Vec<_>, _>>().map_err(super::internal)?;
+        let schema = rows.first().map_or(schema, RecordBatch::schema);
+        Ok(Found { schema, rows, time })
+    }
+
+    /// Runs a plan within the limits, on a thread of its own: the caller may be inside a runtime, where another cannot be entered.
+    fn collect(&self, plan: &LogicalPlan) -> Result<Vec<RecordBatch>, DeclareError> {
+        let run = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime =
+                runtime.map_err(|why| DeclareError::Unavailable(format!("cannot start a query: {why}")))?;
+            runtime.block_on(async {
+                tokio::time::timeout(self.limits.time, self.collected(plan)).await.map_err(|_| {
+                    DeclareError::Invalid(format!(
+                        "the query was stopped after {} s, the most that one may take",
+                        self.limits.time.as_secs()
+                    ))
+                })?
+            })
+        };
+        std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|_| {
+            Err(DeclareError::Internal("the query failed inside: it was stopped, others go on".into()))
+        })
+    }
+
+    async fn collected(&self, plan: &LogicalPlan) -> Result<Vec<RecordBatch>, DeclareError> {
+        let runtime = RuntimeEnvBuilder::new().with_memory_limit(self.limits.memory_bytes, 1.0).build_arc();
+        let state = SessionStateBuilder::new_from_existing(planner::state().clone())
+            .with_runtime_env(runtime.map_err(from_datafusion)?)
+            .build();
+        let physical = state.create_physical_plan(plan).await.map_err(from_datafusion)?;
+        let mut stream = execute_stream(physical, state.task_ctx()).map_err(from_datafusion)?;
+        let (mut rows, mut count) = (vec![], 0);
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(|why| self.stopped(why))?;
+            count += batch.num_rows();
+            if count > self.limits.rows {
+                return Err(DeclareError::Invalid(format!(
+                    "the query gives more than {} rows, the most that one may answer with: add a WHERE or a LIMIT",
+                    self.limits.rows
+                )));
+            }
+            rows.push(batch);
+        }
+        Ok(rows)
+    }
+
+    fn stopped(&self, why: DataFusionError) -> DeclareError {
+        match why.find_root() {
+            DataFusionError::ResourcesExhausted(text) => DeclareError::Invalid(format!(
+                "the query was stopped: it needs more than the {} MiB of memory that one may use ({})",
+                self.limits.memory_bytes >> 20,
+                text.lines().next().unwrap_or_default()
+            )),
+            _ => from_datafusion(why),
+        }
+    }
+}
+
+/// The rows of a table or view, now or at an earlier time.
+fn rows_of(read: &Read, name: &str, at: Option<Time>) -> Result<(SchemaRef, Vec<RecordBatch>), DeclareError> {
+    let kept: &Kept = read.view(name).filter(|kept| kept.since().is_some()).ok_or_else(|| {
+        DeclareError::Unavailable(format!("{name:?} has no rows to read yet: try again in a moment"))
+    })?;
+    let schema = kept.shape().view().schema.clone();
+    if let Some((message, _)) = kept.errs().next() {
+        return Err(DeclareError::Invalid(format!(
+            "view {name:?} cannot be read, since {} of its rows cannot be computed: {message}",
+            kept.errs_count()
+        )));
+    }
+    let rows = match at {
+        None => kept.batches(BATCH_ROWS).collect(),
+        Some(at) => {
+            let now = read.time().unwrap_or(0);
+            kept.batches_at(at, now, BATCH_ROWS).ok_or_else(|| {
+                let from = kept.known_from();
+                DeclareError::Invalid(format!(
+                    "{name:?} at {at} is not known: name a time from {from} to {now}"
+                ))
+            })?
+        }
+    };
+    Ok((schema, rows))
+}
+
+/// The plan with its columns cast.
+fn with_types(plan: LogicalPlan, wanted: &[DataType]) -> Result<LogicalPlan, DeclareError> {
+    if plan.schema().fields().len() != wanted.len() {
+        let have = plan.schema().fields().len();
+        return Err(DeclareError::Invalid(format!("there are {have} values for {} columns", wanted.len())));
+    }
+    let list = plan.schema().columns().into_iter().zip(plan.schema().fields().iter()).zip(wanted).enumerate();
+    let list: Vec<Expr> = list
+        .map(|(i, ((column, have), want))| {
+            let column = Expr::Column(column);
+            let value = if have.data_type() == want { column } else { cast(column, want.clone()) };
+            value.alias(format!("column{i}"))
+        })
+        .collect();
+    LogicalPlanBuilder::from(plan).project(list).and_then(LogicalPlanBuilder::build).map_err(from_datafusion)
+}
+
+/// The columns under the names that readers see.
+fn as_shown(schema: &Schema) -> SchemaRef {
+    let field = |field: &Field| field.clone().with_name(shown(field.name())).with_nullable(true);
+    Arc::new(Schema::new(schema.fields().iter().map(|f| field(f)).collect::<Vec<_>>()))
+}
+
+/// The names of a schema, with the types that the rows have.
+fn renamed(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let fields = schema.fields().iter().zip(batch.columns());
+    let fields: Vec<Field> = fields
+        .map(|(field, column)| {
+            field.as_ref().clone().with_data_type(column.data_type().clone()).with_nullable(true)
+        })
+        .collect();
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), batch.columns().to_vec(), &options)
+}
