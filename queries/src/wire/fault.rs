@@ -40,7 +40,7 @@ fn state(why: &DeclareError) -> &'static str {
 }
 
 fn known(text: &str) -> Option<&'static str> {
-    const WORDS: [(&str, &str); 26] = [
+    const WORDS: [(&str, &str); 27] = [
         ("duplicate key", "23505"),
         ("divide by zero", "22012"),
         ("division by zero", "22012"),
@@ -59,6 +59,7 @@ fn known(text: &str) -> Option<&'static str> {
         ("too much memory", "53200"),
         ("memory", "53200"),
         ("resources exhausted", "53200"),
+        ("used by", "2BP01"),
         ("depend", "2BP01"),
         ("out of range", "22003"),
         ("overflow", "22003"),
