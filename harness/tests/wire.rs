@@ -111,6 +111,10 @@ const TEXTS: &[(&str, &str)] = &[
         "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1",
         "t|BASE TABLE/totals|VIEW/#2",
     ),
+    (
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'totals' ORDER BY ordinal_position",
+        "name|text/n|bigint/total|numeric/#3",
+    ),
     ("SELECT relname FROM pg_class c JOIN t ON t.name = c.relname", "! 0A000"),
     ("DELETE FROM t WHERE id = 2", "#1"),
 ];

@@ -7,7 +7,7 @@
 //! | `connection` | what one client has set, prepared and begun |
 //! | `command` | a text cut into statements, and who answers each |
 //! | `settings` | SET, RESET, SHOW |
-//! | `catalog` | questions about the system: `pg_catalog`, `information_schema` |
+//! | `catalog`, `columns` | questions about the system: `pg_catalog`, `information_schema` |
 //! | `parameter` | the types and values of `$1`, `$2` |
 //! | `rows`, `cell`, `text`, `binary`, `oid` | rows as messages, values in both formats, the types' numbers |
 //! | `fault` | errors with their SQLSTATE |
@@ -18,6 +18,7 @@ mod binary;
 mod bounded;
 mod catalog;
 mod cell;
+mod columns;
 mod command;
 mod connection;
 mod fault;

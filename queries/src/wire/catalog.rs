@@ -1,5 +1,6 @@
 //! What clients ask about the system itself: `pg_catalog`, `information_schema` and the functions beside them, answered by
 //! DataFusion over the names and columns of our tables and views. Their rows are not read here: the session reads them.
+use super::columns::Described;
 use super::command::Command;
 use super::fault::{fault, fault_of_plan};
 use crate::Catalogue;
@@ -8,6 +9,7 @@ use crate::session::Session as Statements;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use async_trait::async_trait;
+use datafusion::catalog::information_schema::InformationSchemaProvider;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, SchemaProvider, Session, TableProvider};
 use datafusion::common::{DataFusionError, ParamValues, Result, ScalarValue, not_impl_err};
 use datafusion::logical_expr::{
@@ -41,15 +43,17 @@ impl Catalog {
         let mut config = SessionConfig::new()
             .with_default_catalog_and_schema(DATABASE, "public")
             .with_create_default_catalog_and_schema(false)
-            .with_information_schema(true)
             .with_target_partitions(1);
         config.options_mut().sql_parser.dialect = datafusion::common::config::Dialect::PostgreSQL;
         config.options_mut().sql_parser.map_string_types_to_utf8view = false;
         let context = SessionContext::new_with_config(config);
         let database = MemoryCatalogProvider::new();
-        database.register_schema("public", Arc::new(Public { session }))?;
-        context.register_catalog(DATABASE, Arc::new(database));
+        database.register_schema("public", Arc::new(Public { session: session.clone() }))?;
+        let database: Arc<dyn CatalogProvider> = Arc::new(database);
+        context.register_catalog(DATABASE, database.clone());
         setup_pg_catalog(&context, DATABASE, EmptyContextProvider).map_err(|why| *why)?;
+        let others = InformationSchemaProvider::new(context.state().catalog_list().clone());
+        database.register_schema("information_schema", Arc::new(Described { session, others }))?;
         let version = format!("PostgreSQL {VERSION} (Tallyflow {})", env!("CARGO_PKG_VERSION"));
         let none = ScalarValue::Utf8(None);
         let yes = ScalarValue::Boolean(Some(true));
@@ -62,6 +66,8 @@ impl Catalog {
             ("pg_get_indexdef", none.clone()),
             ("pg_get_functiondef", none.clone()),
             ("pg_get_function_identity_arguments", none.clone()),
+            ("pg_get_function_arguments", none.clone()),
+            ("pg_get_function_result", none.clone()),
             ("pg_get_triggerdef", none.clone()),
             ("pg_get_ruledef", none.clone()),
             ("pg_get_serial_sequence", none),
