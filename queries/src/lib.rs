@@ -12,6 +12,7 @@
 //! | [`session`] | [`session::Session`] | SQL statements in, rows out: tables that take INSERT, UPDATE and DELETE, SELECT over one snapshot |
 //! | [`text`] | | a cell as the text that PostgreSQL prints |
 //! | [`api`] | | the warp API |
+//! | [`wire`] | | the PostgreSQL wire protocol |
 pub mod api;
 pub mod batch;
 pub mod catalogue;
@@ -22,6 +23,7 @@ pub mod lower;
 pub mod rewrite;
 pub mod session;
 pub mod text;
+pub mod wire;
 
 pub use api::host::DeclareError;
 pub use catalogue::{Catalogue, Declared};

@@ -15,6 +15,7 @@ mod script;
 mod words;
 mod write;
 
+use crate::Catalogue;
 use crate::api::host::{DeclareError, Host, QueryKind};
 use crate::lower::names::shown;
 use arrow::array::{RecordBatch, StringArray};
@@ -144,6 +145,11 @@ impl Session {
             Some(Act::Delete(delete)) => self.0.describe_delete(&delete),
             _ => Ok(nothing),
         }
+    }
+
+    /// What is declared now.
+    pub fn catalogue(&self) -> Catalogue {
+        self.0.host.catalogue()
     }
 
     fn pieces(&self, sql: &str) -> Result<Vec<Piece>, DeclareError> {

@@ -79,7 +79,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
 }
 
 /// An error of the parser; `end` is where the text ended.
-pub(super) fn from_parser(why: &ParserError, end: Place) -> DeclareError {
+pub(crate) fn from_parser(why: &ParserError, end: Place) -> DeclareError {
     let text = match why {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
         ParserError::RecursionLimitExceeded => "the statement is nested too deeply",

@@ -1,0 +1,285 @@
+//! The PostgreSQL wire protocol, by a driver that others wrote, against a whole engine.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+use harness::{Config, Tallyflow};
+use queries::wire::{Limits, serve};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+const LIMITS: Limits =
+    Limits { connections_max: 3, message_bytes_max: 100_000, start_wait: std::time::Duration::from_secs(10) };
+
+/// An engine that serves the protocol until it is dropped.
+struct Server {
+    runtime: Runtime,
+    address: SocketAddr,
+    tallyflow: Tallyflow,
+}
+
+impl Server {
+    fn start() -> Server {
+        let tallyflow = Tallyflow::open(Config::default()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.spawn(serve(listener, tallyflow.session(), LIMITS, std::future::pending()));
+        Server { runtime, address, tallyflow }
+    }
+
+    fn with<T>(&self, test: impl AsyncFnOnce(Client) -> T) -> T {
+        self.runtime.block_on(async { test(self.client().await).await })
+    }
+
+    async fn client(&self) -> Client {
+        let setting = format!("host=127.0.0.1 port={} user=me dbname=any", self.address.port());
+        let (client, connection) = tokio_postgres::connect(&setting, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    fn stop(self) {
+        drop(self.runtime);
+        self.tallyflow.close().unwrap();
+    }
+}
+
+/// What a text of statements gives: cells between bars, rows between slashes, tags as numbers of rows, errors by SQLSTATE.
+async fn said(client: &Client, sql: &str) -> String {
+    let messages = match client.simple_query(sql).await {
+        Ok(messages) => messages,
+        Err(why) => return format!("! {}", why.code().map_or("?", SqlState::code)),
+    };
+    let texts: Vec<String> = messages
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                let cell = |i| row.get(i).unwrap_or("NULL").to_string();
+                Some((0..row.len()).map(cell).collect::<Vec<_>>().join("|"))
+            }
+            SimpleQueryMessage::CommandComplete(rows) => Some(format!("#{rows}")),
+            _ => None,
+        })
+        .collect();
+    texts.join("/")
+}
+
+async fn all(client: &Client, cases: &[(&str, &str)]) {
+    for (sql, wanted) in cases {
+        assert_eq!(said(client, sql).await, *wanted, "{sql}");
+    }
+}
+
+const TABLES: &str = "CREATE TABLE t (id INT PRIMARY KEY, name TEXT NOT NULL, amount NUMERIC(12, 2), big BIGINT,
+    small SMALLINT, real REAL, float DOUBLE PRECISION, yes BOOLEAN, day DATE, at TIMESTAMP, zoned TIMESTAMPTZ);
+    CREATE MATERIALIZED VIEW totals AS SELECT name, count(*) AS n, sum(amount) AS total FROM t GROUP BY name";
+
+const TEXTS: &[(&str, &str)] = &[
+    (
+        "INSERT INTO t VALUES (1, 'a', 10.5, 9000000000, 7, 1.5, 0.1, true, '2024-02-29', '2024-02-29 12:30:00.25', '2024-02-29 12:30:00Z'),
+         (2, 'it''s', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+        "#2",
+    ),
+    (
+        "SELECT * FROM t ORDER BY id",
+        "1|a|10.50|9000000000|7|1.5|0.1|t|2024-02-29|2024-02-29 12:30:00.25|2024-02-29 12:30:00+00/2|it's|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL/#2",
+    ),
+    ("SELECT * FROM totals ORDER BY name", "a|1|10.50/it's|1|NULL/#2"),
+    ("SELECT 1; SELECT 2 -- two; only\n; ;", "1/#1/2/#1"),
+    (";", "#0"),
+    ("SELEC 1", "! 42601"),
+    ("SELECT 'a", "! 42601"),
+    ("SELECT * FROM nothing", "! 42P01"),
+    ("SELECT nothing FROM t", "! 42703"),
+    ("SELECT 1 / (id - 1) FROM t", "! 22012"),
+    ("INSERT INTO t (id, name) VALUES (1, 'again')", "! 23505"),
+    ("INSERT INTO t (id) VALUES (9)", "! 23502"),
+    ("CREATE TABLE t (id INT)", "! 42P07"),
+    ("DROP TABLE t", "! 2BP01"),
+    ("COPY t TO STDOUT", "! 0A000"),
+    ("SELECT $1", "! 42P02"),
+    ("SHOW server_version", "16.6/#1"),
+    ("SHOW nothing", "! 42704"),
+    ("SET application_name = 'x'; SHOW application_name", "#0/x/#1"),
+    ("SET TIME ZONE 'Europe/Berlin'", "! 0A000"),
+    ("SELECT current_schema(), current_database()", "public|tallyflow/#1"),
+    ("SELECT typname FROM pg_catalog.pg_type WHERE oid = 23", "int4/#1"),
+    (
+        "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1",
+        "t|BASE TABLE/totals|VIEW/#2",
+    ),
+    (
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'totals' ORDER BY ordinal_position",
+        "name|text/n|bigint/total|numeric/#3",
+    ),
+    ("SELECT relname FROM pg_class c JOIN t ON t.name = c.relname", "! 0A000"),
+    ("DELETE FROM t WHERE id = 2", "#1"),
+];
+
+#[test]
+fn texts_of_statements_are_answered_as_postgres_does() {
+    let server = Server::start();
+    server.with(async |client| {
+        assert_eq!(said(&client, TABLES).await, "#0/#0");
+        all(&client, TEXTS).await;
+    });
+    server.stop();
+}
+
+#[test]
+fn parameters_and_results_travel_in_binary() {
+    let server = Server::start();
+    server.with(async |client| {
+        client.simple_query(TABLES).await.unwrap();
+        let insert = client
+            .prepare(
+                "INSERT INTO t (id, name, big, small, real, float, yes) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            )
+            .await
+            .unwrap();
+        let types = [Type::INT4, Type::TEXT, Type::INT8, Type::INT2, Type::FLOAT4, Type::FLOAT8, Type::BOOL];
+        assert_eq!(insert.params(), types);
+        let row =
+            client.execute(&insert, &[&1_i32, &"a'b", &(1_i64 << 40), &-3_i16, &1.5_f32, &0.1_f64, &true]);
+        assert_eq!(row.await.unwrap(), 1);
+        let none = client.execute(
+            &insert,
+            &[&2_i32, &"n", &None::<i64>, &None::<i16>, &None::<f32>, &None::<f64>, &None::<bool>],
+        );
+        assert_eq!(none.await.unwrap(), 1);
+
+        let sql = "SELECT id, name, big, small, real, float, yes FROM t WHERE id = $1";
+        let row = client.query_one(sql, &[&1_i32]).await.unwrap();
+        assert_eq!((row.get::<_, i32>(0), row.get::<_, &str>(1), row.get::<_, i64>(2)), (1, "a'b", 1 << 40));
+        assert_eq!((row.get::<_, i16>(3), row.get::<_, f32>(4), row.get::<_, f64>(5)), (-3, 1.5, 0.1));
+        assert!(row.get::<_, bool>(6));
+        let row = client.query_one(sql, &[&2_i32]).await.unwrap();
+        assert_eq!(row.get::<_, Option<i64>>(2), None);
+
+        let count = client.query_one("SELECT count(*) FROM t WHERE name = $1 OR big > $2", &[&"n", &5_i64]);
+        assert_eq!(count.await.unwrap().get::<_, i64>(0), 2);
+        let typed = client.query_one("SELECT $1::int4, $2::text, $3::bool", &[&42_i32, &"x", &false]);
+        let typed = typed.await.unwrap();
+        assert_eq!((typed.get::<_, i32>(0), typed.get::<_, &str>(1)), (42, "x"));
+        let wrong = client.query("SELECT * FROM t WHERE id = $1 AND nothing", &[&1_i32]).await.unwrap_err();
+        assert_eq!(wrong.code(), Some(&SqlState::UNDEFINED_COLUMN));
+    });
+    server.stop();
+}
+
+#[test]
+fn a_portal_gives_its_rows_in_parts() {
+    let server = Server::start();
+    server.with(async |mut client| {
+        client.simple_query("CREATE TABLE n (i INT); INSERT INTO n VALUES (1), (2), (3)").await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        let portal = transaction.bind("SELECT i FROM n ORDER BY i", &[]).await.unwrap();
+        let first = transaction.query_portal(&portal, 2).await.unwrap();
+        let rest = transaction.query_portal(&portal, 2).await.unwrap();
+        assert_eq!((first.len(), rest.len()), (2, 1));
+        assert_eq!(rest[0].get::<_, i32>(0), 3);
+        transaction.commit().await.unwrap();
+    });
+    server.stop();
+}
+
+#[test]
+fn a_transaction_is_honest_about_what_it_cannot_do() {
+    let server = Server::start();
+    server.with(async |client| {
+        let cases = [
+            ("CREATE TABLE n (i INT PRIMARY KEY)", "#0"),
+            ("BEGIN; SELECT 1; ROLLBACK", "#0/1/#1/#0"),
+            ("BEGIN; INSERT INTO n VALUES (1); COMMIT", "#0/#1/#0"),
+            ("BEGIN", "#0"),
+            ("INSERT INTO n VALUES (2)", "#1"),
+            ("ROLLBACK", "! 0A000"),
+            ("SELECT count(*) FROM n", "2/#1"),
+            ("BEGIN", "#0"),
+            ("SELECT nothing", "! 42703"),
+            ("SELECT 1", "! 25P02"),
+            ("COMMIT", "#0"),
+            ("SELECT 1", "1/#1"),
+            ("BEGIN; SAVEPOINT s", "! 0A000"),
+            ("ROLLBACK", "#0"),
+        ];
+        all(&client, &cases).await;
+    });
+    server.stop();
+}
+
+#[test]
+fn a_query_ends_when_its_client_no_longer_wants_it() {
+    let server = Server::start();
+    server.with(async |client| {
+        client.simple_query("CREATE TABLE n (i INT)").await.unwrap();
+        let many: Vec<String> = (0..3_000).map(|i| format!("({i})")).collect();
+        client.simple_query(&format!("INSERT INTO n VALUES {}", many.join(","))).await.unwrap();
+        let slow = "SELECT sum(a.i * b.i % 7 + c.i) FROM n a, n b, n c WHERE a.i + b.i <> c.i";
+        let token = client.cancel_token();
+        let asked = said(&client, slow);
+        let insist = async {
+            // What has not begun yet is not cancelled, so the wish is repeated.
+            loop {
+                token.cancel_query(NoTls).await.unwrap();
+            }
+        };
+        let cancelled = tokio::select! {
+            cancelled = asked => cancelled,
+            () = insist => unreachable!("it insists for ever"),
+        };
+        assert_eq!(cancelled, "! 57014");
+    });
+    // The query's thread ends by itself.
+    server.runtime.shutdown_background();
+}
+
+/// What a server says to bytes that no driver sends.
+fn answered(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    // A server that closes with bytes unread resets; what it said before is there.
+    _ = socket.read_to_end(&mut answer);
+    answer
+}
+
+fn contains(bytes: &[u8], part: &str) -> bool {
+    bytes.windows(part.len()).any(|window| window == part.as_bytes())
+}
+
+#[test]
+fn clients_that_take_too_much_are_turned_away() {
+    let server = Server::start();
+    let start: &[u8] = b"\0\0\0\x10\0\x03\0\0user\0m\0\0";
+    let huge = [start, b"Q\x7f\xff\xff\xff"].concat();
+    assert!(contains(&answered(server.address, &huge), "C08P01"));
+    let garbage = answered(server.address, b"GET / HTTP/1.1\r\n\r\n");
+    assert!(garbage.is_empty());
+    let mut ssl = TcpStream::connect(server.address).unwrap();
+    ssl.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).unwrap();
+    let mut no = [0];
+    ssl.read_exact(&mut no).unwrap();
+    assert_eq!(&no, b"N");
+    drop(ssl);
+    server.runtime.block_on(async {
+        let setting = format!("host=127.0.0.1 port={} user=me", server.address.port());
+        let mut open = Vec::new();
+        let refused = loop {
+            match tokio_postgres::connect(&setting, NoTls).await {
+                Ok((client, connection)) => {
+                    tokio::spawn(connection);
+                    open.push(client);
+                }
+                Err(why) => break why,
+            }
+        };
+        assert_eq!(refused.code(), Some(&SqlState::TOO_MANY_CONNECTIONS));
+        assert!(open.len() <= LIMITS.connections_max);
+        assert_eq!(said(&open[0], "SELECT 1").await, "1/#1");
+    });
+    server.stop();
+}

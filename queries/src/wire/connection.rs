@@ -1,0 +1,326 @@
+//! `Connection`: what one client has set, prepared and begun, and its statements, each led to who answers it.
+use super::catalog::{self, Catalog};
+use super::command::{self, Command, Kind};
+use super::fault::{self, fault};
+use super::settings::Settings;
+use super::{oid, parameter, rows};
+use crate::DeclareError;
+use crate::session::{Answer, Session};
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion_postgres::pgwire::api::Type;
+use datafusion_postgres::pgwire::api::portal::{Format, Portal};
+use datafusion_postgres::pgwire::api::results::{Response, Tag};
+use datafusion_postgres::pgwire::error::PgWireResult;
+use datafusion_postgres::pgwire::messages::response::TransactionStatus;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
+
+/// One client's.
+pub(super) struct Connection {
+    session: Session,
+    catalog: Arc<Catalog>,
+    state: Mutex<State>,
+    /// A statement that was cancelled still ends by itself; the next waits for it, so that a client has one thread at most.
+    turn: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct State {
+    settings: Settings,
+    /// What the open transaction has written, and cannot take back.
+    writes: u64,
+}
+
+/// A statement that was parsed, and described as far as it can be.
+pub(super) struct Prepared {
+    command: Command,
+    /// The types of its parameters.
+    pub(super) types: Vec<Type>,
+    /// The columns of its rows; none where it gives none.
+    pub(super) columns: Option<SchemaRef>,
+    /// Where it asks about the system.
+    question: Option<LogicalPlan>,
+}
+
+/// What a statement gave.
+pub(super) enum Reply {
+    Rows {
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        tag: String,
+    },
+    Done(String),
+    Begun,
+    Ended(&'static str),
+    /// A setting changed: the name and the value that the client is told.
+    Set(Option<(String, String)>),
+}
+
+impl Connection {
+    /// A new client's.
+    pub(super) fn new(session: Session, catalog: Arc<Catalog>) -> Connection {
+        Connection { session, catalog, state: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Takes over the settings that the client starts with.
+    pub(super) fn start<'a>(&self, settings: impl Iterator<Item = (&'a String, &'a String)>) {
+        let mut state = self.state();
+        settings.for_each(|(name, value)| state.settings.start(name, value));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a client should know before a statement runs: a write is kept, whatever becomes of the transaction.
+    pub(super) fn warning(&self, kind: Kind, status: TransactionStatus) -> Option<&'static str> {
+        let first =
+            kind == Kind::Write && status == TransactionStatus::Transaction && self.state().writes == 0;
+        first.then_some("this statement is kept at once: a ROLLBACK cannot take it back")
+    }
+
+    /// Runs a statement that was not prepared.
+    pub(super) async fn run(&self, command: Command, status: TransactionStatus) -> PgWireResult<Reply> {
+        admitted(command.kind(), status)?;
+        if command.parameters()? > 0 {
+            return Err(fault(
+                "42P02",
+                "there is no parameter $1: a statement with parameters must be prepared".into(),
+            ));
+        }
+        let question = match self.asks_system(&command) {
+            true => Some(self.within(self.catalog.plan(&command)).await?),
+            false => None,
+        };
+        let prepared = Prepared { command, types: vec![], columns: None, question };
+        self.answer(&prepared, vec![], status).await
+    }
+
+    /// Parses and describes a statement.
+    pub(super) async fn prepare(
+        &self,
+        sql: &str,
+        said: &[Option<Type>],
+        status: TransactionStatus,
+    ) -> PgWireResult<Option<Prepared>> {
+        let Some(command) = command::single(sql)? else { return Ok(None) };
+        let kind = command.kind();
+        admitted(kind, status)?;
+        let text = |name: &str| Arc::new(Schema::new(vec![Field::new(name, DataType::Utf8, true)]));
+        let (expected, columns, question) = match kind {
+            Kind::Show => (vec![], Some(text(&self.state().settings.show(&command)?.0)), None),
+            Kind::Read if self.asks_system(&command) => {
+                let plan = self.within(self.catalog.plan(&command)).await?;
+                (Catalog::parameters(&plan), Some(plan.schema().inner().clone()), Some(plan))
+            }
+            Kind::Read | Kind::Write => {
+                let sql = command.sql.clone();
+                let found = self.blocking(move |session| session.describe(&sql)).await?;
+                let types = found.parameters.iter();
+                let types = types.map(|datatype| {
+                    datatype.as_ref().filter(|d| **d != DataType::Null).and_then(|d| oid::of(d).ok())
+                });
+                (types.collect(), found.columns, None)
+            }
+            _ => (vec![], None, None),
+        };
+        let types = parameter::types(&command, said, &expected)?;
+        Ok(Some(Prepared { command, types, columns, question }))
+    }
+
+    /// Runs a statement with the parameters that were bound.
+    pub(super) async fn execute(
+        &self,
+        portal: &Portal<Arc<Prepared>>,
+        status: TransactionStatus,
+    ) -> PgWireResult<Reply> {
+        let prepared = &portal.statement.statement;
+        admitted(prepared.command.kind(), status)?;
+        let bound = portal.parameters.iter().zip(&prepared.types).enumerate();
+        let values = bound
+            .map(|(i, (bytes, datatype))| {
+                parameter::value(bytes.as_deref(), portal.parameter_format.is_binary(i), datatype)
+            })
+            .collect::<PgWireResult<Vec<ScalarValue>>>()?;
+        let reply = self.answer(prepared, values, status).await?;
+        match (reply, &prepared.columns) {
+            (Reply::Rows { schema, batches, tag }, Some(described)) => {
+                let (schema, batches) = rows::as_described(described, schema, batches)?;
+                Ok(Reply::Rows { schema, batches, tag })
+            }
+            (Reply::Rows { tag, .. }, None) if prepared.columns.is_none() => Err(fault(
+                "0A000",
+                format!("{tag} gave rows that were not described: send the statement without preparing it"),
+            )),
+            (reply, _) => Ok(reply),
+        }
+    }
+
+    fn asks_system(&self, command: &Command) -> bool {
+        command.kind() == Kind::Read
+            && command.asks_system(&|name| self.session.catalogue().get(name).is_some())
+    }
+
+    async fn answer(
+        &self,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        status: TransactionStatus,
+    ) -> PgWireResult<Reply> {
+        let command = &prepared.command;
+        let kind = command.kind();
+        match kind {
+            Kind::Begin => {
+                if status == TransactionStatus::Idle {
+                    self.state().writes = 0;
+                }
+                Ok(Reply::Begun)
+            }
+            Kind::Commit if status != TransactionStatus::Error => Ok(Reply::Ended("COMMIT")),
+            Kind::Commit | Kind::Rollback => self.taken_back(status),
+            Kind::Set => Ok(Reply::Set(self.state().settings.assign(command)?)),
+            Kind::Reset => {
+                self.state().settings.reset(command);
+                Ok(Reply::Done("RESET".into()))
+            }
+            Kind::Show => {
+                let (name, value) = self.state().settings.show(command)?;
+                Ok(one_text(&name, value))
+            }
+            Kind::Forget(tag) => Ok(Reply::Done(tag.into())),
+            Kind::Absent(instead) => Err(fault("0A000", instead.into())),
+            Kind::Write | Kind::Read => match &prepared.question {
+                Some(plan) => {
+                    let (schema, batches) = self.within(self.catalog.rows(plan.clone(), values)).await?;
+                    Ok(Reply::Rows { schema, batches, tag: "SELECT".into() })
+                }
+                None => self.ask_session(command, values, kind == Kind::Write).await,
+            },
+        }
+    }
+
+    async fn ask_session(
+        &self,
+        command: &Command,
+        values: Vec<ScalarValue>,
+        writes: bool,
+    ) -> PgWireResult<Reply> {
+        // A statement that is cancelled may still be kept, so it counts until it has failed.
+        self.state().writes += u64::from(writes);
+        let sql = command.sql.clone();
+        let answered = self.blocking(move |session| session.execute_with(&sql, &values)).await;
+        let answers = answered.inspect_err(|why| {
+            if !fault::is_cancelled(why) {
+                self.state().writes -= u64::from(writes);
+            }
+        })?;
+        match answers.into_iter().next_back() {
+            Some(Answer::Rows { schema, rows, .. }) => {
+                let tag = match command.word(0).as_deref() {
+                    Some("INSERT") => "INSERT 0",
+                    Some("UPDATE") => "UPDATE",
+                    Some("DELETE") => "DELETE",
+                    _ => "SELECT",
+                };
+                Ok(Reply::Rows { schema, batches: rows, tag: tag.into() })
+            }
+            Some(Answer::Done { tag }) => Ok(Reply::Done(tag)),
+            None => Ok(Reply::Done(String::new())),
+        }
+    }
+
+    /// The end of a transaction that should not have been: honest only where it wrote nothing.
+    fn taken_back(&self, status: TransactionStatus) -> PgWireResult<Reply> {
+        let writes = std::mem::take(&mut self.state().writes);
+        match (status, writes) {
+            (TransactionStatus::Idle, _) | (_, 0) => Ok(Reply::Ended("ROLLBACK")),
+            (_, writes) => Err(fault(
+                "0A000",
+                format!(
+                    "cannot roll back: every statement is kept by itself, and {writes} of this transaction stay; the transaction is over"
+                ),
+            )),
+        }
+    }
+
+    /// Asks the session on a thread of its own.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Session) -> Result<T, DeclareError> + Send + 'static,
+    ) -> PgWireResult<T> {
+        let turn = self.turn.clone();
+        let session = self.session.clone();
+        self.within(async move {
+            let turn = turn.acquire_owned().await.expect("the semaphore is never closed");
+            let done = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                work(&session)
+            });
+            match done.await {
+                Ok(done) => done.map_err(fault::of),
+                Err(_) => Err(fault("XX000", "the statement failed inside; the connection goes on".into())),
+            }
+        })
+        .await
+    }
+
+    /// Stops waiting when the client's time limit has passed.
+    async fn within<T>(&self, work: impl Future<Output = PgWireResult<T>>) -> PgWireResult<T> {
+        let limit = self.state().settings.statement_timeout;
+        match limit {
+            None => work.await,
+            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+                Err(fault("57014", "canceling statement due to statement timeout".into()))
+            }),
+        }
+    }
+}
+
+/// Whether a statement may run now: in a transaction that failed, only its end may.
+fn admitted(kind: Kind, status: TransactionStatus) -> PgWireResult<()> {
+    match (status, kind) {
+        (TransactionStatus::Error, Kind::Commit | Kind::Rollback) => Ok(()),
+        (TransactionStatus::Error, _) => Err(fault(
+            "25P02",
+            "current transaction is aborted, commands ignored until end of transaction block".into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn one_text(name: &str, value: String) -> Reply {
+    let schema: SchemaRef = Arc::new(Schema::new(vec![Field::new(name, DataType::Utf8, true)]));
+    let column = Arc::new(StringArray::from(vec![value]));
+    let batch = RecordBatch::try_new(schema.clone(), vec![column]).expect("one text in one text column");
+    Reply::Rows { schema, batches: vec![batch], tag: "SHOW".into() }
+}
+
+impl Prepared {
+    /// What the statement is.
+    pub(super) fn kind(&self) -> Kind {
+        self.command.kind()
+    }
+
+    /// Its columns, or none.
+    pub(super) fn schema(&self) -> SchemaRef {
+        self.columns.clone().unwrap_or_else(catalog::no_columns)
+    }
+}
+
+impl Reply {
+    /// The same as the protocol has it.
+    pub(super) fn response(self, format: &Format) -> PgWireResult<Response> {
+        Ok(match self {
+            Reply::Rows { schema, batches, tag } => {
+                Response::Query(rows::response(&schema, batches, format, &tag)?)
+            }
+            Reply::Done(tag) => Response::Execution(Tag::new(&tag)),
+            Reply::Set(_) => Response::Execution(Tag::new("SET")),
+            Reply::Begun => Response::TransactionStart(Tag::new("BEGIN")),
+            Reply::Ended(tag) => Response::TransactionEnd(Tag::new(tag)),
+        })
+    }
+}
