@@ -4,6 +4,7 @@
 //! is DataFusion's own.
 use crate::declare::error::from_datafusion;
 use crate::lower::planner::settings;
+use crate::lower::spelled::spelled_out;
 use crate::{Catalogue, Compiled, DeclareError, Declared};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
@@ -89,7 +90,8 @@ fn names(plan: &LogicalPlan) -> PlanResult<Vec<String>> {
 }
 
 fn run(compiled: &Compiled, known: &Known) -> Result<Vec<RecordBatch>, DeclareError> {
-    let plan = over_rows(compiled.logical.clone(), known).map_err(from_datafusion)?;
+    let plan = spelled_out(compiled.logical.clone()).and_then(|plan| over_rows(plan, known));
+    let plan = plan.map_err(from_datafusion)?;
     let state = SessionStateBuilder::new().with_config(settings()).with_default_features().build();
     // A thread of its own: the caller may be inside a runtime, where another one cannot be entered.
     let batches = std::thread::scope(|scope| {

@@ -8,6 +8,7 @@ mod join;
 mod map;
 pub(crate) mod planner;
 mod refuse;
+pub(crate) mod spelled;
 mod ties;
 mod top;
 mod window;
