@@ -212,12 +212,11 @@ const QUERIES: &[&str] = &[
 #[test]
 fn views_are_what_the_batch_oracle_says_at_every_tick() {
     for query in QUERIES {
-        let query = [*query];
-        let one = std::panic::catch_unwind(|| follow(&query, 1, 1, 12, 4, 14));
-        let two = std::panic::catch_unwind(|| follow(&query, 2, 2, 5, 30, 40));
-        if one.is_err() || two.is_err() { eprintln!("FAILED {query:?}"); }
+        follow(&[query], 1, 1, 12, 4, 14);
+        follow(&[query], 2, 2, 5, 30, 40);
     }
-    panic!("debug");
+    // Many views share one engine.
+    follow(QUERIES, 4, 3, 6, 12, 30);
 }
 
 fn answers(sql: &str) -> Vec<Cells> {
