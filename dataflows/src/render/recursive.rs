@@ -174,11 +174,11 @@ fn leave_all<'s>(
                 let working = base.concat(next.negate()).concat(held);
                 body.bind(&binding.name, working.clone());
                 let rows = body.settled(&binding.body);
-                variable.set(until(rows, limit.rounds));
+                variable.set(until(rows, last));
                 leaving.push(Leaving {
-                    rows: sum(working.clone(), limit.rounds).leave(outer),
+                    rows: sum(working.clone(), last).leave(outer),
                     unfinished: working.leave(outer),
-                    errs: body.take_errs().into_iter().map(|e| sum(e, limit.rounds).leave(outer)).collect(),
+                    errs: body.take_errs().into_iter().map(|e| sum(e, last).leave(outer)).collect(),
                 });
             }
             Rounds::New { base } => {
@@ -193,7 +193,7 @@ fn leave_all<'s>(
                 leaving.push(Leaving {
                     unfinished: from(rows.clone(), last).leave(outer),
                     rows: rows.leave(outer),
-                    errs: body.take_errs().into_iter().map(|e| sum(e, limit.rounds).leave(outer)).collect(),
+                    errs: body.take_errs().into_iter().map(|e| sum(e, last).leave(outer)).collect(),
                 });
             }
         }
