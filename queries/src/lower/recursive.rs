@@ -20,13 +20,8 @@ use datafusion::logical_expr::{
     UserDefinedLogicalNodeCore, cast,
 };
 use datafusion::sql::planner::SqlToRel;
-<<<<<<< HEAD
-use datafusion::sql::sqlparser::ast::{ColumnDef, Ident, Query, SelectItem, SetExpr};
-use std::collections::{BTreeMap, BTreeSet};
-=======
-use datafusion::sql::sqlparser::ast::{ColumnDef, GroupByExpr, Ident, Query, SelectItem, SetExpr, Statement};
+use datafusion::sql::sqlparser::ast::{ColumnDef, GroupByExpr, Ident, Query, SelectItem, SetExpr};
 use std::collections::BTreeMap;
->>>>>>> h/recursion
 use std::sync::Arc;
 
 /// What a relation of a WITH MUTUALLY RECURSIVE holds, as its bodies read it.

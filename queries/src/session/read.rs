@@ -2,6 +2,7 @@
 use super::{Answer, Description, Inner};
 use crate::batch::{names, over_rows};
 use crate::declare::error::from_datafusion;
+use crate::functions::checked::checked;
 use crate::lower::clock;
 use crate::lower::names::shown;
 use crate::lower::planner::{self, Relation};
@@ -98,7 +99,7 @@ impl Inner {
             let rows = rows_of(&read, &name, given.at)?;
             known.insert(name, rows);
         }
-        let plan = over_rows(plan, &known).map_err(from_datafusion)?;
+        let plan = checked(plan).and_then(|plan| over_rows(plan, &known)).map_err(from_datafusion)?;
         let schema = as_shown(plan.schema().as_arrow());
         let rows = self.collect(&plan)?;
         let rows = rows.into_iter().map(|batch| renamed(&batch, &schema));
