@@ -6,6 +6,7 @@ use crate::functions::checked::checked;
 use crate::lower::clock;
 use crate::lower::names::shown;
 use crate::lower::planner::{self, Relation};
+use crate::rewrite::functions;
 use crate::{DeclareError, Declared};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -64,12 +65,13 @@ impl Inner {
     }
 
     /// Runs a query over what readers see now, or saw at `given.at`.
-    pub(super) fn find(&self, query: Query, given: Given) -> Result<Found, DeclareError> {
+    pub(super) fn find(&self, mut query: Query, given: Given) -> Result<Found, DeclareError> {
         let catalogue = self.host.catalogue();
         let mut relations = catalogue.relations();
         for (name, (schema, _)) in &given.overlay {
             relations.insert(name.clone(), Arc::new(Relation { schema: schema.clone(), query: None }));
         }
+        functions::expand(&mut query, catalogue.functions())?;
         let now = given.at.or_else(|| self.memory.read().time()).unwrap_or(0);
         let mut plan = clock::at(planner::plan(query, &relations)?, now).map_err(from_datafusion)?;
         if let Some(wanted) = &given.wanted {
