@@ -70,8 +70,7 @@ impl Inner {
             relations.insert(name.clone(), Arc::new(Relation { schema: schema.clone(), query: None }));
         }
         let now = given.at.or_else(|| self.memory.read().time()).unwrap_or(0);
-        let mut plan =
-            clock::at(planner::plan(query, &relations)?, now).map_err(from_datafusion)?;
+        let mut plan = clock::at(planner::plan(query, &relations)?, now).map_err(from_datafusion)?;
         if let Some(wanted) = &given.wanted {
             plan = with_types(plan, wanted)?;
         }
@@ -88,6 +87,10 @@ impl Inner {
             {
                 self.host.publish(name)?;
             }
+        }
+        let waiting = |name: &String| self.memory.read().view(name).is_none_or(|kept| kept.since().is_none());
+        if wanted.iter().any(waiting) {
+            self.host.live(&wanted)?;
         }
         let read = self.memory.read();
         let time = given.at.or(read.time()).unwrap_or(0);
