@@ -1,0 +1,290 @@
+//! Runs a world in the engine and in PostgreSQL, and says what differs.
+use super::compare::{Row, difference, rows_of, shown};
+use super::oracle::Oracle;
+use super::world::{Query, Statement, World};
+use harness::{Config, Tallyflow};
+use queries::DeclareError;
+use queries::session::Answer;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Something that differs.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The place of the query; none where a statement differs.
+    pub query: Option<usize>,
+    pub text: String,
+}
+
+/// What came of a world.
+#[derive(Default)]
+pub struct Outcome {
+    pub failures: Vec<Failure>,
+    /// Queries that PostgreSQL takes, and reads of them.
+    pub taken: usize,
+    pub compared: usize,
+    /// Queries that PostgreSQL does not take, by reason.
+    pub rejected: BTreeMap<String, usize>,
+    /// Views that the engine does not take, by reason.
+    pub refused: BTreeMap<String, usize>,
+    /// One query of each reason.
+    pub examples: BTreeMap<String, String>,
+}
+
+impl Outcome {
+    pub fn add(&mut self, other: Outcome) {
+        self.failures.extend(other.failures);
+        self.taken += other.taken;
+        self.compared += other.compared;
+        for (reason, count) in other.rejected {
+            *self.rejected.entry(reason).or_default() += count;
+        }
+        for (reason, count) in other.refused {
+            *self.refused.entry(reason).or_default() += count;
+        }
+        for (reason, example) in other.examples {
+            self.examples.entry(reason).or_insert(example);
+        }
+    }
+}
+
+/// A reason without the names and numbers in it.
+fn reason(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars().take(110) {
+        match c {
+            '0'..='9' if out.ends_with('#') => {}
+            '0'..='9' => out.push('#'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn named(why: &DeclareError) -> String {
+    let kind = match why {
+        DeclareError::Unsupported(_) => "unsupported",
+        DeclareError::Invalid(_) => "invalid",
+        DeclareError::Internal(_) => "internal",
+        DeclareError::Syntax { .. } => "syntax",
+        _ => "other",
+    };
+    format!("{kind}: {why}")
+}
+
+struct Runner<'a> {
+    world: &'a World,
+    engine: Tallyflow,
+    oracle: Option<&'a Oracle>,
+    outcome: Outcome,
+    /// Whether each query is still looked at, and whether its view is there.
+    live: Vec<bool>,
+    views: Vec<bool>,
+}
+
+/// Runs a world; all tables of the oracle go to a schema of its own.
+pub fn run(world: &World, oracle: Option<&Oracle>) -> Outcome {
+    let engine = Tallyflow::open(Config { workers: world.workers, ..Config::default() }).unwrap();
+    if let Some(oracle) = oracle {
+        let fresh = "DROP SCHEMA IF EXISTS world CASCADE; CREATE SCHEMA world; SET search_path = world";
+        oracle.execute(&fresh.replace("world", &format!("w{}", world.seed))).unwrap();
+    }
+    let count = world.queries.len();
+    let mut runner = Runner {
+        world,
+        engine,
+        oracle,
+        outcome: Outcome::default(),
+        live: vec![true; count],
+        views: vec![false; count],
+    };
+    runner.run();
+    if let Some(oracle) = oracle {
+        oracle.execute(&format!("DROP SCHEMA w{} CASCADE", world.seed)).unwrap();
+    }
+    runner.engine.close().unwrap();
+    runner.outcome
+}
+
+impl Runner<'_> {
+    fn run(&mut self) {
+        for ddl in &self.world.tables {
+            self.engine.execute(ddl).unwrap();
+            if let Some(oracle) = self.oracle {
+                oracle.execute(ddl).unwrap();
+            }
+        }
+        self.taken();
+        for (step, statements) in self.world.steps.iter().enumerate() {
+            self.declare(step);
+            for statement in statements {
+                if !self.change(statement) {
+                    return;
+                }
+            }
+            for i in 0..self.live.len() {
+                if self.live[i] {
+                    self.compare(i, step);
+                }
+            }
+        }
+    }
+
+    /// Leaves out what PostgreSQL does not take.
+    fn taken(&mut self) {
+        for (i, query) in self.world.queries.iter().enumerate() {
+            if let Some(oracle) = self.oracle
+                && let Err(why) = oracle.execute(&format!("EXPLAIN {}", query.sql))
+            {
+                let reason = reason(&why);
+                self.outcome.examples.entry(reason.clone()).or_insert_with(|| query.sql.clone());
+                *self.outcome.rejected.entry(reason).or_default() += 1;
+                self.live[i] = false;
+            } else {
+                self.outcome.taken += 1;
+            }
+        }
+    }
+
+    fn declare(&mut self, step: usize) {
+        for (i, query) in self.world.queries.iter().enumerate() {
+            let Query { sql, from_step } = query;
+            if *from_step != step || !self.live[i] {
+                continue;
+            }
+            match self.engine.execute(&format!("CREATE MATERIALIZED VIEW v{i} AS {sql}")) {
+                Ok(_) => self.views[i] = true,
+                Err(why) => {
+                    let reason = reason(&named(&why));
+                    self.outcome.examples.entry(reason.clone()).or_insert_with(|| sql.clone());
+                    *self.outcome.refused.entry(reason).or_default() += 1;
+                    self.live[i] = false;
+                }
+            }
+        }
+    }
+
+    /// Carries out a statement in both; false where that came out differently.
+    fn change(&mut self, statement: &Statement) -> bool {
+        let sql = statement.sql();
+        let ours = match self.engine.execute(&sql) {
+            Ok(answers) => match answers.last() {
+                Some(Answer::Done { tag }) => Ok(tag.split(' ').next_back().unwrap_or_default().to_owned()),
+                _ => Ok(String::new()),
+            },
+            Err(why) => Err(why.to_string()),
+        };
+        let Some(oracle) = self.oracle else { return true };
+        let theirs = oracle.execute(&sql).map(|(_, touched)| touched.to_string());
+        match (&ours, &theirs) {
+            (Ok(a), Ok(b)) if a == b => true,
+            (Err(_), Err(_)) => true,
+            _ => {
+                let text = format!("{sql}\n    engine {ours:?}\n    PostgreSQL {theirs:?}");
+                self.outcome.failures.push(Failure { query: None, text });
+                false
+            }
+        }
+    }
+
+    fn engine_rows(&self, sql: &str) -> Result<Vec<Row>, String> {
+        self.engine.execute(sql).map(|answers| rows_of(&answers)).map_err(|why| named(&why))
+    }
+
+    fn compare(&mut self, i: usize, step: usize) {
+        let sql = &self.world.queries[i].sql;
+        let mut answers = vec![];
+        if let Some(oracle) = self.oracle {
+            let theirs = oracle.execute(sql).map(|(rows, _)| rows);
+            if theirs.as_ref().is_err_and(|why| why.starts_with("57014")) {
+                self.live[i] = false;
+                return;
+            }
+            answers.push(("PostgreSQL", theirs));
+        }
+        if self.views[i] {
+            answers.push(("view", self.engine_rows(&format!("SELECT * FROM v{i}"))));
+        }
+        answers.push(("batch", self.engine_rows(sql)));
+        let (name, wanted) = answers.remove(0);
+        let mut text = String::new();
+        for (other, found) in answers {
+            self.outcome.compared += 1;
+            match (&wanted, found) {
+                (Ok(wanted), Ok(found)) => {
+                    let (missing, extra) = difference(wanted.clone(), found);
+                    if !missing.is_empty() || !extra.is_empty() {
+                        text.push_str(&format!(
+                            "    only {name}:\n{}\n    only {other}:\n{}\n",
+                            shown(&missing),
+                            shown(&extra)
+                        ));
+                    }
+                }
+                (Err(_), Err(_)) => {}
+                (Ok(_), Err(why)) => text.push_str(&format!("    {other} errs: {why}\n")),
+                (Err(why), Ok(_)) => text.push_str(&format!("    {name} errs: {why}; {other} does not\n")),
+            }
+        }
+        if !text.is_empty() {
+            let text = format!(
+                "{sql}\n  after step {step}, view from step {}\n{text}",
+                self.world.queries[i].from_step
+            );
+            self.outcome.failures.push(Failure { query: Some(i), text });
+            self.live[i] = false;
+        }
+    }
+}
+
+/// How long a failing world is made smaller.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The same world with one query and as few rows as it still fails with, and how it fails.
+pub fn smaller(world: &World, failure: &Failure, oracle: Option<&Oracle>) -> (World, Failure) {
+    let mut best = (world.clone(), failure.clone());
+    if let Some(query) = failure.query {
+        best.0.queries = vec![world.queries[query].clone()];
+    }
+    let began = Instant::now();
+    let attempt = |candidate: World, best: &mut (World, Failure)| {
+        let found = run(&candidate, oracle).failures.into_iter().next();
+        let failed = found.is_some();
+        if let Some(found) = found {
+            *best = (candidate, found);
+        }
+        failed
+    };
+    let single = best.0.clone();
+    if !attempt(single, &mut best) {
+        best.0 = world.clone();
+        return best;
+    }
+    let mut simple = best.0.clone();
+    simple.workers = 1;
+    attempt(simple, &mut best);
+    // From the last statement to the first; then from the last row to the first.
+    for step in (0..best.0.steps.len()).rev() {
+        for place in (0..best.0.steps[step].len()).rev() {
+            if began.elapsed() > PATIENCE {
+                return best;
+            }
+            let mut fewer = best.0.clone();
+            fewer.steps[step].remove(place);
+            if attempt(fewer, &mut best) {
+                continue;
+            }
+            let Statement::Insert { rows, .. } = &best.0.steps[step][place] else { continue };
+            for row in (0..rows.len()).rev() {
+                let mut fewer = best.0.clone();
+                if let Statement::Insert { rows, .. } = &mut fewer.steps[step][place]
+                    && rows.len() > 1
+                {
+                    rows.remove(row);
+                    attempt(fewer, &mut best);
+                }
+            }
+        }
+    }
+    best
+}
