@@ -281,13 +281,19 @@ impl Catalogue {
 
     pub(crate) fn relations(&self) -> Relations {
         let relation = |entry: &Entry| match &entry.declared {
-            Declared::Table(mapping) => Relation { schema: mapping.table.schema.clone(), query: None },
+            Declared::Table(mapping) => {
+                let key = match &mapping.table.mode {
+                    Mode::Changes { key } => key.clone(),
+                    Mode::Append | Mode::Latest { .. } => vec![],
+                };
+                Relation { schema: mapping.table.schema.clone(), query: None, key }
+            }
             Declared::View { query, .. } => {
                 let schema: Schema = query.schema().as_arrow().clone();
-                Relation { schema: Arc::new(schema), query: Some(query.as_ref().clone()) }
+                Relation { schema: Arc::new(schema), query: Some(query.as_ref().clone()), key: vec![] }
             }
             Declared::MaterializedView(compiled) => {
-                Relation { schema: compiled.view.schema.clone(), query: None }
+                Relation { schema: compiled.view.schema.clone(), query: None, key: vec![] }
             }
         };
         self.entries

@@ -1,5 +1,6 @@
 //! SQL text to statements: what stands where, before any name is looked up.
 pub(crate) mod create;
+pub(crate) mod dialect;
 pub mod error;
 pub(crate) mod mutual;
 mod spelling;

@@ -117,6 +117,11 @@ impl Upstream<'_> {
     }
 
     fn query(&mut self, at: usize, record: &Record) -> Option<Verdict> {
+        let sql = run::sql_of(record);
+        if matches!(script::effect(sql), Effect::Change(_)) {
+            let verdict = self.run.query(at, record);
+            return Some(self.run.note(at, sql, verdict));
+        }
         if !run::is_viewable(record) || self.run.uses(at).is_empty() {
             return None;
         }

@@ -1,5 +1,5 @@
 //! A text cut into its statements, each parsed where it stands, so that errors name lines and columns of the whole text.
-use super::error;
+use super::{dialect, error};
 use crate::DeclareError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{self, Query};
@@ -58,11 +58,10 @@ pub(crate) fn query(sql: &str) -> Result<Box<Query>, DeclareError> {
 fn one(tokens: Vec<TokenWithSpan>, end: Location) -> Result<Statement, DeclareError> {
     let at_end = Some((end.line, end.column));
     let tokens = crate::rewrite::tokens::clean(super::spelling::plain(tokens))?;
-    let mut parser = DFParserBuilder::new(tokens)
-        .with_dialect(&PostgreSqlDialect {})
-        .build()
-        .map_err(|why| error::from_datafusion_at(why, at_end))?;
-    let mut found = parser.parse_statements().map_err(|why| error::from_datafusion_at(why, at_end))?;
+    let mut found = dialect::parsed(&tokens, |dialect, tokens| {
+        DFParserBuilder::new(tokens).with_dialect(dialect).build()?.parse_statements()
+    })
+    .map_err(|why| error::from_datafusion_at(why, at_end))?;
     match found.len() {
         1 => Ok(found.pop_front().expect("there is one")),
         _ => Err(DeclareError::Syntax { message: "expected one statement".into(), at: at_end }),

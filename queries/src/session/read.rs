@@ -69,7 +69,8 @@ impl Inner {
         let catalogue = self.host.catalogue();
         let mut relations = catalogue.relations();
         for (name, (schema, _)) in &given.overlay {
-            relations.insert(name.clone(), Arc::new(Relation { schema: schema.clone(), query: None }));
+            let relation = Relation { schema: schema.clone(), query: None, key: vec![] };
+            relations.insert(name.clone(), Arc::new(relation));
         }
         functions::expand(&mut query, catalogue.functions())?;
         let now = given.at.or_else(|| self.memory.read().time()).unwrap_or(0);
