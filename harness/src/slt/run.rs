@@ -187,7 +187,10 @@ impl Run {
             },
             (Ok(output), expected) => match (error_of(&output), output, expected) {
                 (Some(refused), _, _) => refused,
-                (None, Output::Statement { count, .. }, StatementExpect::Count(n)) if count != *n => {
+                // How many rows a table is made with is counted by some and not by others.
+                (None, Output::Statement { count, .. }, StatementExpect::Count(n))
+                    if count != *n && !matches!(script::effect(sql), Effect::Table(_)) =>
+                {
                     Verdict::Wrong(format!("{count} rows are affected, not {n}"))
                 }
                 _ => Verdict::Passed,
@@ -344,6 +347,9 @@ impl Run {
                         Verdict::Wrong(difference("the same rows in another order", &rows, results))
                     }
                     Match::Different if self.is_free_choice(query, record, &rows, results) => Verdict::Passed,
+                    Match::Different if query.contains("arrow_typeof") => {
+                        Verdict::Skipped("arrow_typeof: types are named and chosen in other ways".into())
+                    }
                     Match::Different => Verdict::Wrong(difference("other rows", &rows, results)),
                 }
             }
