@@ -70,8 +70,7 @@ impl Inner {
             relations.insert(name.clone(), Arc::new(Relation { schema: schema.clone(), query: None }));
         }
         let now = given.at.or_else(|| self.memory.read().time()).unwrap_or(0);
-        let mut plan =
-            clock::at(planner::plan(query, &relations)?, now).map_err(from_datafusion)?;
+        let mut plan = clock::at(planner::plan(query, &relations)?, now).map_err(from_datafusion)?;
         if let Some(wanted) = &given.wanted {
             plan = with_types(plan, wanted)?;
         }
