@@ -223,6 +223,15 @@ fn run(seed: u64, workers: usize, ticks: u64) {
         collector.create(view.clone());
         engine.create_view(view, Arc::new(plan));
     }
+    let endless = recursive(
+        hop(local("x"), edge(), false, None),
+        Rounds::Added { base: Box::new(edge()) },
+        Limit { rounds: 7, returns: false },
+    );
+    let view = Arc::new(View { name: "endless".into(), schema: pair(), key: vec![], sql: "".into() });
+    collector.create(view.clone());
+    engine.create_view(view, Arc::new(endless.clone()));
+    let (mut failures, mut failed, mut ended) = (0, 0, 0);
     let mut contents: BTreeMap<String, BTreeMap<Vec<u8>, i64>> = BTreeMap::new();
     for time in 1..=ticks {
         let n = 1 + below(6) as usize;
@@ -244,6 +253,10 @@ fn run(seed: u64, workers: usize, ticks: u64) {
             while let Some((tick, _)) = collector.next() {
                 reached = tick.upper;
                 for batch in &tick.batches {
+                    if &*batch.view.name == "endless" {
+                        failures += batch.errs.iter().map(|(_, _, diff)| diff).sum::<i64>();
+                        continue;
+                    }
                     assert!(batch.errs.is_empty(), "{}: {:?}", batch.view.name, batch.errs);
                     let codec = Codec::new(&batch.view.schema).unwrap();
                     let rows = contents.entry(batch.view.name.to_string()).or_default();
@@ -261,6 +274,16 @@ fn run(seed: u64, workers: usize, ticks: u64) {
                 collector.absorb(outputs.recv().unwrap());
             }
         }
+        // It fails exactly while the last round of all still has rows.
+        let of = |rounds| {
+            let Plan::Recursive { bindings, output, .. } = endless.clone() else {
+                unreachable!("built above")
+            };
+            oracle.evaluate(&Plan::Recursive { bindings, output, limit: Limit { rounds, returns: true } })
+        };
+        let more = of(7) != of(6);
+        assert_eq!((failures > 0, failures >= 0), (more, true), "at {time}");
+        *if more { &mut failed } else { &mut ended } += 1;
         for (name, plan) in plans() {
             assert_eq!(
                 contents.get(name).cloned().unwrap_or_default(),
@@ -269,6 +292,8 @@ fn run(seed: u64, workers: usize, ticks: u64) {
             );
         }
     }
+    println!("{failed} times without an end, {ended} times with");
+    assert!(failed > 0 && ended > 0);
     engine.shutdown();
 }
 

@@ -109,6 +109,9 @@ struct Serve {
     /// Where HTTP is answered [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// Where the PostgreSQL protocol is answered, such as 127.0.0.1:5433 [default: nowhere].
+    #[arg(long, value_name = "ADDR")]
+    pg: Option<String>,
     /// Worker threads [default: the number of processors; demo: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,

@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const WAIT: Duration = Duration::from_secs(10);
+/// How often a view that is being built is asked for.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(100);
 const WAIT_SEEN: Duration = Duration::from_secs(60);
 
 /// The process, as the API and the command line know it.
@@ -141,11 +144,29 @@ impl Host for Process {
         };
         if self.shared.memory.read().view(table).is_none() {
             let table = mapping.table.clone();
-            let time = self.command(|done| Command::Publish { table, done })?;
-            drop(catalogue);
-            self.wait_seen(time);
+            self.command(|done| Command::Publish { table, done })?;
         }
-        Ok(())
+        drop(catalogue);
+        self.live(&[table.to_owned()])
+    }
+
+    fn live(&self, names: &[String]) -> Result<(), DeclareError> {
+        let (began, mut pause) = (Instant::now(), PAUSE_MIN);
+        loop {
+            let read = self.shared.memory.read();
+            let waits = |name: &&String| read.view(name).is_none_or(|kept| kept.since().is_none());
+            let Some(name) = names.iter().find(waits) else { return Ok(()) };
+            if began.elapsed() >= WAIT_SEEN {
+                return Err(DeclareError::Unavailable(format!(
+                    "{name:?} is still being built: try again later"
+                )));
+            }
+            // What was built is shown by the next tick, which would not come for a while if nothing else happens.
+            let time = self.command(|done| Command::Tick { done })?;
+            _ = self.shared.visible.wait(Some(pause), |reach| reach.time >= time);
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
     }
 
     fn wait(&self, positions: &[Position]) -> Result<(), DeclareError> {

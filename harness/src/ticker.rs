@@ -46,6 +46,11 @@ pub enum Command {
         /// Takes the answer.
         done: Sender<Result<Time, Error>>,
     },
+    /// Makes a tick without records; answers its time.
+    Tick {
+        /// Takes the answer.
+        done: Sender<Result<Time, Error>>,
+    },
     /// Takes out what was dropped and keeps that; answers the time from which on it counts.
     Drop {
         /// Its name.
@@ -290,6 +295,7 @@ impl Ticker {
                 self.publish(&table);
                 _ = done.send(Ok(self.tick_nothing()?));
             }
+            Command::Tick { done } => _ = done.send(Ok(self.tick_nothing()?)),
             Command::Drop { name, kind, done } => {
                 let statement = Statement { after: self.clock.last(), act: Act::Drop(name.clone()) };
                 if let Err(why) = self.statements.append(&statement) {

@@ -87,7 +87,16 @@ const LIFE: &[(&str, &str)] = &[
     ("DELETE FROM t", "DELETE 2"),
     ("CREATE TABLE u AS SELECT 1 AS a, 'x' AS b UNION ALL SELECT 2, 'y'", "SELECT 2"),
     ("SELECT * FROM u ORDER BY a", "1|x/2|y"),
+    ("CREATE FUNCTION twice(n INT) RETURNS INT LANGUAGE SQL AS $$SELECT n * 2$$", "CREATE FUNCTION"),
+    ("SELECT twice(a) FROM u ORDER BY 1", "2/4"),
+    ("CREATE MATERIALIZED VIEW twos AS SELECT twice(a) AS n FROM u", "CREATE MATERIALIZED VIEW"),
+    ("SELECT * FROM twos ORDER BY n", "2/4"),
+    ("DROP FUNCTION twice", "DROP FUNCTION"),
+    ("SELECT twice(1)", "! twice"),
     ("SHOW TABLES", "t/u"),
+    ("CREATE TABLE small (i INT); INSERT INTO small VALUES (2147483647)", "INSERT 0 1"),
+    ("SELECT i + 1 FROM small", "! "),
+    ("SELECT i - 1 FROM small", "2147483646"),
     ("SELEC 1", "! "),
 ];
 

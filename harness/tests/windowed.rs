@@ -111,8 +111,9 @@ fn follow(queries: &[&str], workers: usize, seed: u64, ticks: u64, changes: usiz
     for (i, query) in compiled.iter().enumerate() {
         Engine::check(&query.plan).unwrap_or_else(|why| panic!("{}: {why}", queries[i]));
         let view = dataflows::View { name: format!("q{i}").into(), ..query.view.as_ref().clone() };
-        collector.create(Arc::new(view.clone()));
-        engine.create_view(Arc::new(view), query.plan.clone());
+        let view = Arc::new(view);
+        collector.create(view.clone());
+        engine.create_view(view, query.plan.clone());
     }
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut rows: BTreeMap<i64, Vec<Option<i64>>> = BTreeMap::new();
@@ -171,8 +172,8 @@ const QUERIES: &[&str] = &[
     "SELECT k, v, LAG(v, 2) IGNORE NULLS OVER (ORDER BY k, at) AS l FROM a",
     "SELECT k, v, LEAD(v, 1, k * 10) OVER (PARTITION BY t ORDER BY v) AS l FROM a",
     "SELECT k, LAG(7, 1, 0) OVER (ORDER BY k) AS l FROM a",
-    "SELECT k, v, FIRST_VALUE(t) OVER (PARTITION BY k ORDER BY v) AS a, LAST_VALUE(t) OVER (PARTITION BY k ORDER BY v) AS b,
-       NTH_VALUE(t, 2) OVER (PARTITION BY k ORDER BY v) AS c FROM a",
+    "SELECT k, v, FIRST_VALUE(t) OVER (PARTITION BY k ORDER BY v, t) AS a, LAST_VALUE(t) OVER (PARTITION BY k ORDER BY v, t) AS b,
+       NTH_VALUE(t, 2) OVER (PARTITION BY k ORDER BY v, t) AS c FROM a",
     "SELECT k, v, FIRST_VALUE(v) IGNORE NULLS OVER w AS a, LAST_VALUE(v) IGNORE NULLS OVER w AS b FROM a
        WINDOW w AS (PARTITION BY k ORDER BY at ROWS BETWEEN 2 PRECEDING AND 1 FOLLOWING)",
     "SELECT k, v, sum(v) OVER (PARTITION BY k ORDER BY v) AS s, avg(v) OVER (PARTITION BY k) AS m FROM a",
@@ -214,6 +215,8 @@ fn views_are_what_the_batch_oracle_says_at_every_tick() {
         follow(&[query], 1, 1, 12, 4, 14);
         follow(&[query], 2, 2, 5, 30, 40);
     }
+    // Many views share one engine.
+    follow(QUERIES, 4, 3, 6, 12, 30);
 }
 
 fn answers(sql: &str) -> Vec<Cells> {

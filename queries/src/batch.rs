@@ -5,8 +5,10 @@
 mod recursive;
 
 use crate::declare::error::from_datafusion;
+use crate::functions::checked::checked;
 use crate::lower::clock;
 use crate::lower::recursive::held;
+use crate::lower::spelled::spelled_out;
 use crate::{Catalogue, Compiled, DeclareError, Declared};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
@@ -121,7 +123,8 @@ fn run(compiled: &Compiled, known: &Known, now: Option<Time>) -> Result<Vec<Reco
         Some(now) => clock::at(compiled.logical.clone(), now).map_err(from_datafusion)?,
         None => compiled.logical.clone(),
     };
-    let plan = over_rows(logical, known).map_err(from_datafusion)?;
+    let plan = spelled_out(logical).and_then(checked);
+    let plan = plan.and_then(|plan| over_rows(plan, known)).map_err(from_datafusion)?;
     let state = crate::lower::planner::state().clone();
     // A thread of its own: the caller may be inside a runtime, where another one cannot be entered.
     let batches = std::thread::scope(|scope| {

@@ -92,6 +92,7 @@ impl Catalogue {
             let (file, statement) = pending.remove(next);
             let added = match statement.kind {
                 Kind::Function(function) => catalogue.add_function(&statement.name, *function),
+                Kind::DropFunction => catalogue.drop_function(&statement.name),
                 _ => catalogue.add(statement).map(|_| ()),
             };
             added.map_err(|why| in_file(&file, why))?;
@@ -113,6 +114,8 @@ impl Catalogue {
         for statement in statements {
             match statement.kind {
                 Kind::Function(function) => next.add_function(&statement.name, *function)?,
+                Kind::DropFunction if statement.if_not_exists => _ = next.drop_function(&statement.name),
+                Kind::DropFunction => next.drop_function(&statement.name)?,
                 _ => declared.push(next.add(statement)?),
             }
         }
@@ -216,7 +219,7 @@ impl Catalogue {
             Kind::Table(_) => {
                 Err(DeclareError::Invalid("a table has no plan: name a view or write a SELECT".into()))
             }
-            Kind::Function(_) => {
+            Kind::Function(_) | Kind::DropFunction => {
                 Err(DeclareError::Invalid("a function has no plan: write a SELECT that calls it".into()))
             }
         }
@@ -254,7 +257,7 @@ impl Catalogue {
             Kind::MaterializedView(query, key) => {
                 Declared::MaterializedView(Arc::new(self.compiled(&name, &sql, *query, key.as_deref())?))
             }
-            Kind::Function(_) | Kind::Query(_) => {
+            Kind::Function(_) | Kind::DropFunction | Kind::Query(_) => {
                 return Err(DeclareError::Unsupported(
                     "a query without a name cannot be declared: write CREATE MATERIALIZED VIEW name AS before it".into(),
                 ));

@@ -41,6 +41,8 @@ pub enum Kind {
     MaterializedView(Box<ast::Query>, Option<Vec<String>>),
     /// `CREATE FUNCTION .. LANGUAGE SQL`.
     Function(Box<Function>),
+    /// `DROP FUNCTION`, which stands among the statements like a declaration.
+    DropFunction,
     /// A bare query, for those who explain one.
     Query(Box<ast::Query>),
 }
@@ -103,6 +105,16 @@ fn statement(mut parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareErro
                 let kind = Kind::Function(Box::new(function));
                 Ok(Statement { name: name.into(), sql, names: vec![], kind, if_not_exists: false })
             }
+            ast::Statement::DropFunction(drop) => match drop.func_desc.as_slice() {
+                [only] => Ok(Statement {
+                    name: single_name(&only.name)?.into(),
+                    sql,
+                    names: vec![],
+                    kind: Kind::DropFunction,
+                    if_not_exists: drop.if_exists,
+                }),
+                _ => Err(DeclareError::Unsupported("DROP FUNCTION takes one function".into())),
+            },
             other => Err(not_declared(&other.to_string())),
         },
         other @ (Parsed::CopyTo(_) | Parsed::Explain(_) | Parsed::Reset(_)) => {

@@ -12,6 +12,7 @@ mod array;
 mod calendar;
 mod call;
 mod cast;
+pub(crate) mod checked;
 mod datetime;
 mod interval;
 mod json;

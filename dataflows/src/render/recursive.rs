@@ -18,6 +18,7 @@ use body::Body;
 use differential_dataflow::operators::iterate::Variable;
 use differential_dataflow::{AsCollection, VecCollection};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
@@ -104,10 +105,8 @@ impl<'s> Renderer<'_, 's> {
     /// Renders the largest parts of a body that read no binding.
     fn entering(&mut self, plan: &Plan, entering: &mut Entering<'s>) {
         if !plan.is_open() {
-            let fingerprint = plan.fingerprint();
-            if !entering.rows.contains_key(&fingerprint) {
-                let rows = encoded(self.plan(plan), &plan.schema());
-                entering.rows.insert(fingerprint, rows);
+            if let Entry::Vacant(entry) = entering.rows.entry(plan.fingerprint()) {
+                entry.insert(encoded(self.plan(plan), &plan.schema()));
             }
             return;
         }
@@ -116,12 +115,10 @@ impl<'s> Renderer<'_, 's> {
             return;
         };
         for index in [Index::left(left, on, *null_equal), Index::right(right, on, *null_equal)] {
-            let fingerprint = index.fingerprint();
             if index.plan.is_open() {
                 self.entering(&index.plan, entering);
-            } else if !entering.arranged.contains_key(&fingerprint) {
-                let arranged = self.arranged(&index);
-                entering.arranged.insert(fingerprint, arranged);
+            } else if let Entry::Vacant(entry) = entering.arranged.entry(index.fingerprint()) {
+                entry.insert(self.arranged(&index));
             }
         }
     }
@@ -174,11 +171,11 @@ fn leave_all<'s>(
                 let working = base.concat(next.negate()).concat(held);
                 body.bind(&binding.name, working.clone());
                 let rows = body.settled(&binding.body);
-                variable.set(until(rows, limit.rounds));
+                variable.set(until(rows, last));
                 leaving.push(Leaving {
-                    rows: sum(working.clone(), limit.rounds).leave(outer),
+                    rows: sum(working.clone(), last).leave(outer),
                     unfinished: working.leave(outer),
-                    errs: body.take_errs().into_iter().map(|e| sum(e, limit.rounds).leave(outer)).collect(),
+                    errs: body.take_errs().into_iter().map(|e| sum(e, last).leave(outer)).collect(),
                 });
             }
             Rounds::New { base } => {
@@ -193,7 +190,7 @@ fn leave_all<'s>(
                 leaving.push(Leaving {
                     unfinished: from(rows.clone(), last).leave(outer),
                     rows: rows.leave(outer),
-                    errs: body.take_errs().into_iter().map(|e| sum(e, limit.rounds).leave(outer)).collect(),
+                    errs: body.take_errs().into_iter().map(|e| sum(e, last).leave(outer)).collect(),
                 });
             }
         }

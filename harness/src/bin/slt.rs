@@ -16,12 +16,24 @@ struct Arguments {
     options: Options,
 }
 
+/// The database of one script: its threads end with it.
+struct Database(Option<Tallyflow>);
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Some(Err(why)) = self.0.take().map(Tallyflow::close) {
+            eprintln!("slt: {why}");
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let Arguments { options } = Arguments::parse();
     let workers = options.workers;
     let open: Open = Arc::new(move || {
-        let tallyflow = Tallyflow::open(Config { workers, ..Config::default() })?;
+        let database = Database(Some(Tallyflow::open(Config { workers, ..Config::default() })?));
         let execute: Execute = Box::new(move |sql| {
+            let tallyflow = database.0.as_ref().expect("it is taken only when dropped");
             Ok(match tallyflow.execute(sql)?.pop() {
                 Some(session::Answer::Rows { schema, rows, .. }) => Answer::Rows(schema, rows),
                 Some(session::Answer::Done { tag }) => Answer::Done(count(&tag)),

@@ -9,6 +9,7 @@ pub(super) struct Settled {
     pub(super) data: PathBuf,
     pub(super) catalogue: Option<String>,
     pub(super) listen: String,
+    pub(super) pg: Option<String>,
     pub(super) setting: Setting,
 }
 
@@ -23,6 +24,7 @@ pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
         data: flags.data.or(file.data),
         catalog: flags.catalog.or(file.catalog),
         listen: flags.listen.or(file.listen),
+        pg: flags.pg.or(file.pg),
         workers: flags.workers.or(file.workers),
         tick_events: flags.tick_events.or(file.tick_events),
         partitions: flags.partitions.or(file.partitions),
@@ -50,7 +52,7 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
     }
     let listen = serve.listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
     let data = serve.data.unwrap_or_else(|| DATA_DEFAULT.into());
-    Ok(Settled { data, catalogue: serve.catalog, listen, setting })
+    Ok(Settled { data, catalogue: serve.catalog, listen, pg: serve.pg, setting })
 }
 
 #[cfg(test)]

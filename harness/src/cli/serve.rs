@@ -22,6 +22,9 @@ pub(super) fn run(run: Run) -> Result<(), Error> {
         server.pipeline.data().path().display()
     );
     println!("tallyflow: listening on http://{}", server.address);
+    if let Some(wire) = &server.wire {
+        println!("tallyflow: PostgreSQL protocol on {}", address_of(wire, "the given address"));
+    }
     server.serve(std::future::pending(), || ())?;
     println!("tallyflow: stopped");
     Ok(())
@@ -32,21 +35,22 @@ pub(super) struct Server {
     pub(super) pipeline: Pipeline,
     pub(super) address: String,
     listener: TcpListener,
+    wire: Option<TcpListener>,
 }
 
 impl Server {
     /// Takes the port and the data, and starts the pipeline.
     pub(super) fn open(settled: &Settled) -> Result<Server, Error> {
         let listener = listen(&settled.listen)?;
-        let address =
-            listener.local_addr().map_or_else(|_| settled.listen.clone(), |address| address.to_string());
+        let wire = settled.pg.as_deref().map(listen).transpose()?;
+        let address = address_of(&listener, &settled.listen);
         let data = Data::open(&settled.data, settled.catalogue.as_deref())?;
         data.announce(&address)?;
         let pipeline = Pipeline::start(data, &settled.setting)?;
         for repair in pipeline.repairs() {
             eprintln!("tallyflow: repaired {repair}");
         }
-        Ok(Server { pipeline, address, listener })
+        Ok(Server { pipeline, address, listener, wire })
     }
 
     /// Answers until a signal, a failure, or `over`; then stops all, `before` first.
@@ -60,10 +64,22 @@ impl Server {
             };
             let api = serve(self.listener, self.pipeline.session(), ApiConfig::default(), shutdown);
             let api = tokio::spawn(api);
+            let wire = self.wire.map(|listener| {
+                let limits = queries::wire::Limits::default();
+                tokio::spawn(queries::wire::serve(
+                    listener,
+                    self.pipeline.session(),
+                    limits,
+                    std::future::pending(),
+                ))
+            });
             let ended = wait(&self.pipeline, over).await;
             before();
             _ = stop.send(());
             _ = api.await;
+            if let Some(wire) = wire {
+                wire.abort();
+            }
             ended
         })?;
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -90,6 +106,10 @@ async fn wait(pipeline: &Pipeline, over: impl Future<Output = ()>) -> Result<(),
         () = over => {}
     }
     Ok(())
+}
+
+fn address_of(listener: &TcpListener, asked: &str) -> String {
+    listener.local_addr().map_or_else(|_| asked.to_owned(), |address| address.to_string())
 }
 
 fn listen(address: &str) -> Result<TcpListener, Error> {

@@ -212,13 +212,13 @@ impl Run {
                 }
             }
             (Effect::Change(name), Verdict::Passed) => {
-                if let Some(why) = of_used {
+                if let Some(why) = of_used.clone() {
                     self.amiss.insert(name, why);
                 }
             }
             _ => {}
         }
-        let verdict = match (verdict, self.reason_amiss(at)) {
+        let verdict = match (verdict, of_used) {
             (Verdict::Refused(_), Some(why)) if is_missing_data(&why) => Verdict::Skipped(why),
             (Verdict::Refused(_), Some(why)) if !matches!(script::effect(sql), Effect::Table(_)) => {
                 Verdict::Refused(after(&why))

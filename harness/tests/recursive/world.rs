@@ -34,6 +34,8 @@ pub struct World {
     contents: BTreeMap<String, Bag>,
     errs: BTreeMap<String, i64>,
     views: BTreeMap<String, Arc<View>>,
+    /// The views that have become readable.
+    pub live: BTreeSet<String>,
     time: u64,
 }
 
@@ -50,6 +52,7 @@ impl World {
             contents: BTreeMap::new(),
             errs: BTreeMap::new(),
             views: BTreeMap::new(),
+            live: BTreeSet::new(),
             time: 0,
         };
         world.declare(tables);
@@ -113,7 +116,8 @@ impl World {
         self.engine.tick(self.time, feed);
         let mut reached = 0;
         while reached <= self.time {
-            while let Some((tick, _)) = self.collector.next() {
+            while let Some((tick, fresh)) = self.collector.next() {
+                self.live.extend(fresh.iter().map(|view| view.name.to_string()));
                 reached = tick.upper;
                 self.add(&tick);
             }
@@ -167,7 +171,7 @@ impl World {
             (name.clone(), vec![RecordBatch::try_new(table.schema.clone(), columns).unwrap()])
         });
         let rows: BTreeMap<_, _> = rows.collect();
-        for (name, view) in &self.views {
+        for (name, view) in self.views.iter().filter(|(name, _)| self.live.contains(*name)) {
             let codec = Codec::new(&view.schema).unwrap();
             let mut expected = Bag::new();
             for batch in

@@ -19,6 +19,8 @@ pub trait Host: Send + Sync + 'static {
     fn catalogue(&self) -> Catalogue;
     /// Lets readers see the rows of a table, from now on. Blocks until they do.
     fn publish(&self, table: &str) -> Result<(), DeclareError>;
+    /// Blocks until the first rows of tables and views can be read. Errors name one that cannot for long.
+    fn live(&self, names: &[String]) -> Result<(), DeclareError>;
     /// Blocks until readers see all records below these positions.
     fn wait(&self, positions: &[Position]) -> Result<(), DeclareError>;
     /// Blocks until readers see all that was acknowledged.

@@ -1,7 +1,8 @@
 //! Operators that DataFusion does not plan as PostgreSQL does.
 use super::rewrite::{call, datetimes};
 use super::{json, text};
-use datafusion::common::{DFSchema, Result};
+use arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::sqlparser::ast::BinaryOperator;
@@ -27,6 +28,16 @@ impl ExprPlanner for Operators {
         {
             return Ok(PlannerResult::Planned(found));
         }
+        let (left, right) = match op {
+            BinaryOperator::Plus
+            | BinaryOperator::Minus
+            | BinaryOperator::Multiply
+            | BinaryOperator::Divide
+            | BinaryOperator::Modulo => {
+                (narrowed(left.clone(), &right, schema), narrowed(right, &left, schema))
+            }
+            _ => (left, right),
+        };
         let list = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_nested());
         let function = match op {
             BinaryOperator::Arrow => json::element(),
@@ -55,6 +66,17 @@ impl ExprPlanner for Operators {
 
     fn plan_substring(&self, arguments: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
         Ok(PlannerResult::Planned(call(text::substring(), arguments)))
+    }
+}
+
+/// A number as PostgreSQL types it beside an int or a smallint: int where it fits, so that what does not fit int is an error.
+fn narrowed(literal: Expr, beside: &Expr, schema: &DFSchema) -> Expr {
+    let Expr::Literal(ScalarValue::Int64(Some(value)), metadata) = &literal else { return literal };
+    let is_small = !matches!(beside, Expr::Literal(..))
+        && matches!(beside.get_type(schema), Ok(DataType::Int32 | DataType::Int16));
+    match i32::try_from(*value) {
+        Ok(value) if is_small => Expr::Literal(ScalarValue::Int32(Some(value)), metadata.clone()),
+        _ => literal,
     }
 }
 

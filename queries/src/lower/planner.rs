@@ -76,8 +76,6 @@ pub(crate) fn settings() -> SessionConfig {
     options.execution.time_zone = Some("UTC".into());
     // The oracle's tables may promise less of NULLs than the query that was optimised over their declarations.
     options.execution.skip_physical_aggregate_schema_check = true;
-    // The rows of a window's partition stay in the order of the sort below it.
-    options.optimizer.repartition_windows = false;
     // A scalar subquery is joined, since the dataflow has no other way to follow it.
     options.optimizer.enable_physical_uncorrelated_scalar_subquery = false;
     config

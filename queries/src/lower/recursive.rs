@@ -20,8 +20,8 @@ use datafusion::logical_expr::{
     UserDefinedLogicalNodeCore, cast,
 };
 use datafusion::sql::planner::SqlToRel;
-use datafusion::sql::sqlparser::ast::{ColumnDef, Ident, Query, SelectItem, SetExpr};
-use std::collections::{BTreeMap, BTreeSet};
+use datafusion::sql::sqlparser::ast::{ColumnDef, GroupByExpr, Ident, Query, SelectItem, SetExpr};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a relation of a WITH MUTUALLY RECURSIVE holds, as its bodies read it.
@@ -126,7 +126,10 @@ pub(super) fn planned(
             )));
         }
         names.push(name);
-        queries.push(relation.query);
+        let mut query = relation.query;
+        let columns: Vec<Ident> = relation.alias.columns.into_iter().map(|column| column.name).collect();
+        name_terms(&mut query.body, &columns);
+        queries.push(query);
     }
     let sources = Names { relations, held: &held };
     let plan = |query: Query| super::planner::planned(query, &sources);
@@ -162,8 +165,8 @@ pub(super) fn planned(
     Ok(replaced.map_err(from_datafusion)?.data)
 }
 
-/// The query with the declared names of a recursive relation on the columns of its terms, where the same expression stands twice
-/// among them: DataFusion wants each name once.
+/// The query with the declared names of a recursive relation on the columns of its terms: DataFusion wants each name once, and
+/// calls a column and a cast of it the same.
 pub(super) fn named(mut query: Query) -> Query {
     let with = query.with.iter_mut().filter(|with| with.recursive);
     for relation in with.flat_map(|with| &mut with.cte_tables) {
@@ -180,8 +183,8 @@ fn name_terms(body: &mut SetExpr, names: &[Ident]) {
             name_terms(right, names);
         }
         SetExpr::Select(select) if select.projection.len() == names.len() => {
-            let texts: BTreeSet<String> = select.projection.iter().map(ToString::to_string).collect();
-            if texts.len() == names.len() {
+            // A new name could hide the column that a GROUP BY means.
+            if select.group_by != GroupByExpr::Expressions(vec![], vec![]) {
                 return;
             }
             for (item, name) in select.projection.iter_mut().zip(names) {

@@ -161,8 +161,7 @@ fn in_order(mut window: Window) -> Result<Transformed<LogicalPlan>> {
         return Ok(Transformed::no(LogicalPlan::Window(window)));
     };
     let mut expr: Vec<SortExpr> = vec![];
-    // NULLs first, as DataFusion wants the rows of its windows: it would sort them again otherwise, and lose the order of peers.
-    let partition = call.params.partition_by.iter().map(|expr| expr.clone().sort(true, true));
+    let partition = call.params.partition_by.iter().map(|expr| expr.clone().sort(true, false));
     for sort in partition.chain(call.params.order_by.iter().cloned()) {
         if expr.iter().all(|known| known.expr != sort.expr) {
             expr.push(sort);

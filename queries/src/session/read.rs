@@ -2,9 +2,11 @@
 use super::{Answer, Description, Inner};
 use crate::batch::{names, over_rows};
 use crate::declare::error::from_datafusion;
+use crate::functions::checked::checked;
 use crate::lower::clock;
 use crate::lower::names::shown;
 use crate::lower::planner::{self, Relation};
+use crate::rewrite::functions;
 use crate::{DeclareError, Declared};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -63,12 +65,13 @@ impl Inner {
     }
 
     /// Runs a query over what readers see now, or saw at `given.at`.
-    pub(super) fn find(&self, query: Query, given: Given) -> Result<Found, DeclareError> {
+    pub(super) fn find(&self, mut query: Query, given: Given) -> Result<Found, DeclareError> {
         let catalogue = self.host.catalogue();
         let mut relations = catalogue.relations();
         for (name, (schema, _)) in &given.overlay {
             relations.insert(name.clone(), Arc::new(Relation { schema: schema.clone(), query: None }));
         }
+        functions::expand(&mut query, catalogue.functions())?;
         let now = given.at.or_else(|| self.memory.read().time()).unwrap_or(0);
         let mut plan = clock::at(planner::plan(query, &relations)?, now).map_err(from_datafusion)?;
         if let Some(wanted) = &given.wanted {
@@ -88,13 +91,17 @@ impl Inner {
                 self.host.publish(name)?;
             }
         }
+        let waiting = |name: &String| self.memory.read().view(name).is_none_or(|kept| kept.since().is_none());
+        if wanted.iter().any(waiting) {
+            self.host.live(&wanted)?;
+        }
         let read = self.memory.read();
         let time = given.at.or(read.time()).unwrap_or(0);
         for name in wanted {
             let rows = rows_of(&read, &name, given.at)?;
             known.insert(name, rows);
         }
-        let plan = over_rows(plan, &known).map_err(from_datafusion)?;
+        let plan = checked(plan).and_then(|plan| over_rows(plan, &known)).map_err(from_datafusion)?;
         let schema = as_shown(plan.schema().as_arrow());
         let rows = self.collect(&plan)?;
         let rows = rows.into_iter().map(|batch| renamed(&batch, &schema));

@@ -78,7 +78,7 @@ fn nothing() -> DeclareError {
 fn unknown(sql: &str) -> DeclareError {
     let head: Vec<&str> = sql.split_whitespace().take(2).collect();
     DeclareError::Unsupported(format!(
-        "{} is not supported: known are SELECT, INSERT, UPDATE, DELETE, CREATE TABLE, CREATE [MATERIALIZED] VIEW, DROP, EXPLAIN, SHOW and FLUSH",
+        "{} is not supported: known are SELECT, INSERT, UPDATE, DELETE, CREATE TABLE, CREATE [MATERIALIZED] VIEW, CREATE FUNCTION, DROP, EXPLAIN, SHOW and FLUSH",
         head.join(" ")
     ))
 }
@@ -181,6 +181,14 @@ fn of_statement(statement: Statement, at: Option<Time>) -> Result<Act, DeclareEr
             };
             let names = names.iter().map(plain_name).collect::<Result<_, _>>()?;
             Act::Drop { names, kind, if_exists, tag: format!("DROP {object_type}") }
+        }
+        Statement::CreateFunction(create) => Act::Declare {
+            name: plain_name(&create.name)?,
+            tag: "CREATE FUNCTION".into(),
+            if_not_exists: false,
+        },
+        Statement::DropFunction(_) => {
+            Act::Declare { name: String::new(), tag: "DROP FUNCTION".into(), if_not_exists: false }
         }
         _ => return Err(unknown(&text)),
     })

@@ -74,11 +74,10 @@ impl Inner {
         let mut writer = self.writer();
         let given = self.inserted(insert, table, parameters)?;
         let none = given.slice(0, 0);
+        self.host.live(&[table.name.to_string()])?;
         let read = self.memory.read();
-        let found = match read.view(&table.name) {
-            Some(kept) => conflicts(table, kept, &none, &given)?,
-            None => return Err(DeclareError::Unavailable(format!("table {:?} is being made", table.name))),
-        };
+        let kept = read.view(&table.name).ok_or_else(|| internal("the table is there and cannot be read"))?;
+        let found = conflicts(table, kept, &none, &given)?;
         let change = match &insert.on {
             None => {
                 duplicate(table, &given, &found)?;

@@ -107,6 +107,10 @@ impl Host for Fake {
         Err(DeclareError::NotFound(format!("there is no table {table:?}")))
     }
 
+    fn live(&self, _: &[String]) -> Result<(), DeclareError> {
+        Ok(())
+    }
+
     fn wait(&self, _: &[Position]) -> Result<(), DeclareError> {
         Ok(())
     }
