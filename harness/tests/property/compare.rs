@@ -23,9 +23,18 @@ fn number(text: &str) -> Option<f64> {
     text.parse().ok()
 }
 
+fn decimals(text: &str) -> usize {
+    text.split_once('.').map_or(0, |(_, rest)| rest.len())
+}
+
+/// Whether a cell that is wanted is the one that was found.
 fn is_near(a: &Option<String>, b: &Option<String>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) if a != b => match (number(a), number(b)) {
+            // PostgreSQL shows more digits of a quotient of numerics.
+            (Some(x), Some(y)) if decimals(a) > 10 && (4..10).contains(&decimals(b)) => {
+                (x - y).abs() <= 10f64.powi(-(decimals(b) as i32))
+            }
             (Some(x), Some(y)) => {
                 x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= NEAR * (1.0 + x.abs().max(y.abs()))
             }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 /// Something that differs.
 #[derive(Clone, Debug)]
 pub struct Failure {
+    /// In what way: a smaller world fails in the same.
+    pub way: String,
     /// The place of the query; none where a statement differs.
     pub query: Option<usize>,
     pub text: String,
@@ -80,6 +82,7 @@ struct Runner<'a> {
     /// Whether each query is still looked at, and whether its view is there.
     live: Vec<bool>,
     views: Vec<bool>,
+    panicked: bool,
 }
 
 /// Runs a world; all tables of the oracle go to a schema of its own.
@@ -97,13 +100,37 @@ pub fn run(world: &World, oracle: Option<&Oracle>) -> Outcome {
         outcome: Outcome::default(),
         live: vec![true; count],
         views: vec![false; count],
+        panicked: false,
     };
     runner.run();
+    let failure = runner.engine.pipeline().visible().now().failure;
     if let Some(oracle) = oracle {
         oracle.execute(&format!("DROP SCHEMA w{} CASCADE", world.seed)).unwrap();
     }
-    runner.engine.close().unwrap();
-    runner.outcome
+    let Runner { engine, mut outcome, panicked, .. } = runner;
+    let failure = match failure {
+        // It is not closed, since its threads may wait for each other.
+        _ if panicked => {
+            std::mem::forget(engine);
+            None
+        }
+        Some(why) => {
+            std::mem::forget(engine);
+            Some(why)
+        }
+        None => engine.close().err(),
+    };
+    if let Some(why) = failure {
+        let why = why.to_string();
+        let query = why.split("view \"v").nth(1).and_then(|rest| rest.split('"').next()?.parse().ok());
+        let sql = query.map_or(String::new(), |i: usize| format!("{}\n", world.queries[i].sql));
+        outcome.failures = vec![Failure {
+            way: "stopped".into(),
+            query,
+            text: format!("{sql}    the engine stopped: {why}"),
+        }];
+    }
+    outcome
 }
 
 impl Runner<'_> {
@@ -117,8 +144,11 @@ impl Runner<'_> {
         self.taken();
         for (step, statements) in self.world.steps.iter().enumerate() {
             self.declare(step);
+            if self.has_stopped() {
+                return;
+            }
             for statement in statements {
-                if !self.change(statement) {
+                if !self.change(statement) || self.has_stopped() {
                     return;
                 }
             }
@@ -126,8 +156,26 @@ impl Runner<'_> {
                 if self.live[i] {
                     self.compare(i, step);
                 }
+                if self.panicked {
+                    return;
+                }
             }
         }
+    }
+
+    /// Runs a statement; a panic is an error, after which the engine is left alone.
+    fn execute(&mut self, sql: &str) -> Result<Vec<Answer>, DeclareError> {
+        let engine = &self.engine;
+        let run = std::panic::AssertUnwindSafe(|| engine.execute(sql));
+        std::panic::catch_unwind(run).unwrap_or_else(|why| {
+            let text = why.downcast_ref::<String>().cloned().unwrap_or_default();
+            self.panicked = true;
+            Err(DeclareError::Internal(format!("panicked: {text}")))
+        })
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.panicked || self.engine.pipeline().visible().now().failure.is_some()
     }
 
     /// Leaves out what PostgreSQL does not take.
@@ -147,13 +195,19 @@ impl Runner<'_> {
     }
 
     fn declare(&mut self, step: usize) {
-        for (i, query) in self.world.queries.iter().enumerate() {
+        let world = self.world;
+        for (i, query) in world.queries.iter().enumerate() {
             let Query { sql, from_step } = query;
             if *from_step != step || !self.live[i] {
                 continue;
             }
-            match self.engine.execute(&format!("CREATE MATERIALIZED VIEW v{i} AS {sql}")) {
+            match self.execute(&format!("CREATE MATERIALIZED VIEW v{i} AS {sql}")) {
                 Ok(_) => self.views[i] = true,
+                Err(why) if self.panicked => {
+                    let text = format!("{sql}\n    {why}");
+                    self.outcome.failures.push(Failure { way: "panic".into(), query: Some(i), text });
+                    return;
+                }
                 Err(why) => {
                     let reason = reason(&named(&why));
                     self.outcome.examples.entry(reason.clone()).or_insert_with(|| sql.clone());
@@ -167,7 +221,7 @@ impl Runner<'_> {
     /// Carries out a statement in both; false where that came out differently.
     fn change(&mut self, statement: &Statement) -> bool {
         let sql = statement.sql();
-        let ours = match self.engine.execute(&sql) {
+        let ours = match self.execute(&sql) {
             Ok(answers) => match answers.last() {
                 Some(Answer::Done { tag }) => Ok(tag.split(' ').next_back().unwrap_or_default().to_owned()),
                 _ => Ok(String::new()),
@@ -181,18 +235,19 @@ impl Runner<'_> {
             (Err(_), Err(_)) => true,
             _ => {
                 let text = format!("{sql}\n    engine {ours:?}\n    PostgreSQL {theirs:?}");
-                self.outcome.failures.push(Failure { query: None, text });
+                self.outcome.failures.push(Failure { way: "statement".into(), query: None, text });
                 false
             }
         }
     }
 
-    fn engine_rows(&self, sql: &str) -> Result<Vec<Row>, String> {
-        self.engine.execute(sql).map(|answers| rows_of(&answers)).map_err(|why| named(&why))
+    fn engine_rows(&mut self, sql: &str) -> Result<Vec<Row>, String> {
+        self.execute(sql).map(|answers| rows_of(&answers)).map_err(|why| named(&why))
     }
 
     fn compare(&mut self, i: usize, step: usize) {
-        let sql = &self.world.queries[i].sql;
+        let world = self.world;
+        let sql = &world.queries[i].sql;
         let mut answers = vec![];
         if let Some(oracle) = self.oracle {
             let theirs = oracle.execute(sql).map(|(rows, _)| rows);
@@ -207,8 +262,9 @@ impl Runner<'_> {
         }
         answers.push(("batch", self.engine_rows(sql)));
         let (name, wanted) = answers.remove(0);
-        let mut text = String::new();
+        let (mut text, mut way) = (String::new(), String::new());
         for (other, found) in answers {
+            let before = text.len();
             self.outcome.compared += 1;
             match (&wanted, found) {
                 (Ok(wanted), Ok(found)) => {
@@ -225,13 +281,19 @@ impl Runner<'_> {
                 (Ok(_), Err(why)) => text.push_str(&format!("    {other} errs: {why}\n")),
                 (Err(why), Ok(_)) => text.push_str(&format!("    {name} errs: {why}; {other} does not\n")),
             }
+            if text.len() > before {
+                way.push_str(&format!(
+                    "{other} {}",
+                    reason(text[before..].lines().next().unwrap_or_default())
+                ));
+            }
         }
         if !text.is_empty() {
             let text = format!(
                 "{sql}\n  after step {step}, view from step {}\n{text}",
                 self.world.queries[i].from_step
             );
-            self.outcome.failures.push(Failure { query: Some(i), text });
+            self.outcome.failures.push(Failure { way, query: Some(i), text });
             self.live[i] = false;
         }
     }
@@ -248,7 +310,7 @@ pub fn smaller(world: &World, failure: &Failure, oracle: Option<&Oracle>) -> (Wo
     }
     let began = Instant::now();
     let attempt = |candidate: World, best: &mut (World, Failure)| {
-        let found = run(&candidate, oracle).failures.into_iter().next();
+        let found = run(&candidate, oracle).failures.into_iter().find(|found| found.way == failure.way);
         let failed = found.is_some();
         if let Some(found) = found {
             *best = (candidate, found);
