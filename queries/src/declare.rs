@@ -1,10 +1,13 @@
 //! SQL text to statements: what stands where, before any name is looked up.
+mod bounds;
 pub(crate) mod create;
 pub mod error;
 pub(crate) mod mutual;
 mod spelling;
 mod table;
 pub(crate) mod text;
+
+pub use bounds::contained;
 
 use crate::DeclareError;
 use crate::rewrite::functions::{self, Function};

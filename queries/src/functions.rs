@@ -7,12 +7,14 @@
 //! | `operators` | operators that are planned otherwise |
 //! | `rewrite` | casts and operators whose meaning depends on types |
 //! | `call` | a function of ours as DataFusion calls it |
+//! | `guarded` | functions of DataFusion that get a bound |
 //! | `array`, `cast`, `numeric`, `text`, `datetime`, `interval`, `calendar`, `template`, `picture`, `json` | the functions |
 mod array;
 mod calendar;
 mod call;
 mod cast;
 mod datetime;
+mod guarded;
 mod interval;
 mod json;
 mod numeric;
@@ -60,6 +62,7 @@ pub fn state(config: SessionConfig) -> SessionState {
         let function = function.with_aliases(names);
         state.register_udf(Arc::new(function)).expect("a session state registers every function");
     }
+    guarded::guard(&mut state);
     state
         .register_function_rewrite(Arc::new(rewrite::PostgreSql))
         .expect("a session state registers every rewrite");

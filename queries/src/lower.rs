@@ -17,6 +17,7 @@ pub(crate) mod planner;
 pub(crate) mod recursive;
 mod refuse;
 mod sets;
+mod size;
 mod subquery;
 mod temporal;
 mod ties;
