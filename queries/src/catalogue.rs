@@ -102,6 +102,10 @@ impl Catalogue {
 
     /// Declares every statement of a text, or none.
     pub fn declare(&mut self, sql: &str) -> Result<Vec<Declared>, DeclareError> {
+        declare::contained(|| self.declared(sql))
+    }
+
+    fn declared(&mut self, sql: &str) -> Result<Vec<Declared>, DeclareError> {
         let statements = declare::parse(sql)?;
         if statements.is_empty() {
             return Err(DeclareError::Syntax {
@@ -204,6 +208,10 @@ impl Catalogue {
 
     /// Compiles a query, or the query of a `CREATE VIEW`, without declaring it.
     pub fn compile(&self, sql: &str) -> Result<Compiled, DeclareError> {
+        declare::contained(|| self.compiled_alone(sql))
+    }
+
+    fn compiled_alone(&self, sql: &str) -> Result<Compiled, DeclareError> {
         let mut statements = declare::parse(sql)?;
         let statement = match (statements.pop(), statements.is_empty()) {
             (Some(only), true) => only,

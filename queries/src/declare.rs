@@ -1,4 +1,5 @@
 //! SQL text to statements: what stands where, before any name is looked up.
+mod bounds;
 pub(crate) mod create;
 pub(crate) mod dialect;
 pub mod error;
@@ -6,6 +7,8 @@ pub(crate) mod mutual;
 mod spelling;
 mod table;
 pub(crate) mod text;
+
+pub use bounds::contained;
 
 use crate::DeclareError;
 use crate::rewrite::functions::{self, Function};

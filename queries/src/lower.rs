@@ -17,6 +17,7 @@ pub(crate) mod planner;
 pub(crate) mod recursive;
 mod refuse;
 mod sets;
+mod size;
 pub(crate) mod spelled;
 mod subquery;
 mod temporal;

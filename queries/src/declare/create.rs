@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// The option that tells tables of one name that followed each other apart; the process adds it.
 const ORIGIN: &str = "origin";
+/// Columns of a table, as in PostgreSQL.
+const COLUMNS_MAX: usize = 1_600;
 
 /// The mapping of a table whose rows the log carries as they are.
 pub(super) fn mapping(create: &CreateTable) -> Result<Mapping, DeclareError> {
@@ -25,6 +27,12 @@ pub(super) fn mapping(create: &CreateTable) -> Result<Mapping, DeclareError> {
     if fields.is_empty() {
         return Err(DeclareError::Invalid(format!(
             "table {name:?} has no columns: write (name type, ..) after its name"
+        )));
+    }
+    if fields.len() > COLUMNS_MAX {
+        return Err(DeclareError::Invalid(format!(
+            "table {name:?} has {} columns, and at most {COLUMNS_MAX} are kept",
+            fields.len()
         )));
     }
     let mut names = std::collections::HashSet::new();

@@ -211,6 +211,7 @@ pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, D
 
 /// A query, with what DataFusion would understand otherwise than PostgreSQL said in other words.
 pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan, DeclareError> {
+    super::size::check(&query, names)?;
     crate::rewrite::rewrite(&mut query)?;
     functions::postgresql_syntax(&mut query);
     super::fetch::said_as_limit(&mut query)?;

@@ -65,7 +65,7 @@ fn piece(sql: Arc<str>) -> Result<Piece, DeclareError> {
             tag: "CREATE TABLE".into(),
             if_not_exists: create.if_not_exists,
         },
-        Parsed::Statement(inner) => of_statement(*inner, at)?,
+        Parsed::Statement(inner) => of_statement(*inner, at, &sql)?,
         Parsed::Explain(_) | Parsed::CopyTo(_) | Parsed::Reset(_) => return Err(unknown(&sql)),
     };
     Ok(Piece { sql, act })
@@ -143,8 +143,7 @@ fn as_of(sql: &str) -> Result<(String, Option<Time>), DeclareError> {
     Ok((words.get(3).copied().unwrap_or_default().to_owned(), Some(time)))
 }
 
-fn of_statement(statement: Statement, at: Option<Time>) -> Result<Act, DeclareError> {
-    let text = statement.to_string();
+fn of_statement(statement: Statement, at: Option<Time>, text: &str) -> Result<Act, DeclareError> {
     Ok(match statement {
         Statement::Query(query) => Act::Select(query, at),
         Statement::Insert(insert) => Act::Insert(Box::new(insert)),
@@ -177,7 +176,7 @@ fn of_statement(statement: Statement, at: Option<Time>) -> Result<Act, DeclareEr
                 ObjectType::Table => QueryKind::Table,
                 ObjectType::View => QueryKind::View,
                 ObjectType::MaterializedView => QueryKind::MaterializedView,
-                _ => return Err(unknown(&text)),
+                _ => return Err(unknown(text)),
             };
             let names = names.iter().map(plain_name).collect::<Result<_, _>>()?;
             Act::Drop { names, kind, if_exists, tag: format!("DROP {object_type}") }
@@ -190,7 +189,7 @@ fn of_statement(statement: Statement, at: Option<Time>) -> Result<Act, DeclareEr
         Statement::DropFunction(_) => {
             Act::Declare { name: String::new(), tag: "DROP FUNCTION".into(), if_not_exists: false }
         }
-        _ => return Err(unknown(&text)),
+        _ => return Err(unknown(text)),
     })
 }
 
