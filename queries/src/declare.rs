@@ -41,6 +41,8 @@ pub enum Kind {
     MaterializedView(Box<ast::Query>, Option<Vec<String>>),
     /// `CREATE FUNCTION .. LANGUAGE SQL`.
     Function(Box<Function>),
+    /// `DROP FUNCTION`, and whether there needs to be one.
+    DropFunction(bool),
     /// A bare query, for those who explain one.
     Query(Box<ast::Query>),
 }
@@ -103,6 +105,14 @@ fn statement(mut parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareErro
                 let kind = Kind::Function(Box::new(function));
                 Ok(Statement { name: name.into(), sql, names: vec![], kind, if_not_exists: false })
             }
+            ast::Statement::DropFunction(drop) => match drop.func_desc.as_slice() {
+                [only] => {
+                    let kind = Kind::DropFunction(!drop.if_exists);
+                    let name = single_name(&only.name)?.into();
+                    Ok(Statement { name, sql, names: vec![], kind, if_not_exists: false })
+                }
+                _ => Err(DeclareError::Unsupported("DROP FUNCTION takes one function".into())),
+            },
             other => Err(not_declared(&other.to_string())),
         },
         other @ (Parsed::CopyTo(_) | Parsed::Explain(_) | Parsed::Reset(_)) => {

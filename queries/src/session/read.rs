@@ -6,6 +6,7 @@ use crate::functions::checked::checked;
 use crate::lower::clock;
 use crate::lower::names::shown;
 use crate::lower::planner::{self, Relation};
+use crate::rewrite::functions;
 use crate::{DeclareError, Declared};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -56,7 +57,10 @@ impl Inner {
     }
 
     pub(super) fn describe(&self, query: Query) -> Result<Description, DeclareError> {
-        let plan = planner::plan(query, &self.host.catalogue().relations())?;
+        let catalogue = self.host.catalogue();
+        let mut query = query;
+        functions::expand(&mut query, catalogue.functions())?;
+        let plan = planner::plan(query, &catalogue.relations())?;
         let types = plan.get_parameter_types().map_err(from_datafusion)?;
         let parameter = |n: usize| types.get(&format!("${n}")).cloned();
         let parameters = (1..).map_while(parameter).collect();
@@ -66,6 +70,8 @@ impl Inner {
     /// Runs a query over what readers see now, or saw at `given.at`.
     pub(super) fn find(&self, query: Query, given: Given) -> Result<Found, DeclareError> {
         let catalogue = self.host.catalogue();
+        let mut query = query;
+        functions::expand(&mut query, catalogue.functions())?;
         let mut relations = catalogue.relations();
         for (name, (schema, _)) in &given.overlay {
             relations.insert(name.clone(), Arc::new(Relation { schema: schema.clone(), query: None }));
