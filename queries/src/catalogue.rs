@@ -92,7 +92,7 @@ impl Catalogue {
             let (file, statement) = pending.remove(next);
             let added = match statement.kind {
                 Kind::Function(function) => catalogue.add_function(&statement.name, *function),
-                Kind::DropFunction => catalogue.drop_function(&statement.name),
+                Kind::DropFunction(_) => catalogue.drop_function(&statement.name),
                 _ => catalogue.add(statement).map(|_| ()),
             };
             added.map_err(|why| in_file(&file, why))?;
@@ -118,8 +118,10 @@ impl Catalogue {
         for statement in statements {
             match statement.kind {
                 Kind::Function(function) => next.add_function(&statement.name, *function)?,
-                Kind::DropFunction if statement.if_not_exists => _ = next.drop_function(&statement.name),
-                Kind::DropFunction => next.drop_function(&statement.name)?,
+                Kind::DropFunction(must_be) => match next.drop_function(&statement.name) {
+                    Err(why) if must_be => return Err(why),
+                    _ => {}
+                },
                 _ => declared.push(next.add(statement)?),
             }
         }
@@ -167,6 +169,19 @@ impl Catalogue {
         }
         self.entries.remove(place);
         Ok(())
+    }
+
+    /// All that uses a name, through others too: what uses another stands before it.
+    pub fn dependents(&self, name: &str) -> Vec<String> {
+        let mut found = BTreeSet::from([name.to_string()]);
+        let mut list = vec![];
+        for entry in &self.entries {
+            if !entry.uses.is_disjoint(&found) {
+                found.insert(entry.declared.name().to_string());
+                list.insert(0, entry.declared.name().to_string());
+            }
+        }
+        list
     }
 
     /// Every declaration: what one uses stands before it.
@@ -227,7 +242,7 @@ impl Catalogue {
             Kind::Table(_) => {
                 Err(DeclareError::Invalid("a table has no plan: name a view or write a SELECT".into()))
             }
-            Kind::Function(_) | Kind::DropFunction => {
+            Kind::Function(_) | Kind::DropFunction(_) => {
                 Err(DeclareError::Invalid("a function has no plan: write a SELECT that calls it".into()))
             }
         }
@@ -265,7 +280,7 @@ impl Catalogue {
             Kind::MaterializedView(query, key) => {
                 Declared::MaterializedView(Arc::new(self.compiled(&name, &sql, *query, key.as_deref())?))
             }
-            Kind::Function(_) | Kind::DropFunction | Kind::Query(_) => {
+            Kind::Function(_) | Kind::DropFunction(_) | Kind::Query(_) => {
                 return Err(DeclareError::Unsupported(
                     "a query without a name cannot be declared: write CREATE MATERIALIZED VIEW name AS before it".into(),
                 ));

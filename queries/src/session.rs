@@ -187,8 +187,13 @@ impl Session {
                 }
                 done(&tag)
             }
-            Act::Drop { names, kind, if_exists, tag } => {
+            Act::Drop { names, kind, if_exists, cascade, tag } => {
                 for name in names {
+                    if cascade && inner.host.catalogue().get(&name).map(crate::Declared::kind) == Some(kind) {
+                        for user in inner.host.catalogue().dependents(&name) {
+                            inner.host.drop_query(&user)?;
+                        }
+                    }
                     inner.drop_named(&name, kind, if_exists)?;
                 }
                 done(&tag)

@@ -67,7 +67,7 @@ pub(crate) fn query(sql: &str) -> Result<Box<Query>, DeclareError> {
 
 fn one(tokens: Vec<TokenWithSpan>, end: Location) -> Result<Statement, DeclareError> {
     let at_end = Some((end.line, end.column));
-    let tokens = crate::rewrite::tokens::clean(super::spelling::plain(tokens))?;
+    let tokens = crate::rewrite::tokens::clean(crate::rewrite::ddl::plain(super::spelling::plain(tokens)))?;
     let mut found = dialect::parsed(&tokens, |dialect, tokens| {
         DFParserBuilder::new(tokens).with_dialect(dialect).build()?.parse_statements()
     })

@@ -61,7 +61,10 @@ impl Inner {
     }
 
     pub(super) fn describe(&self, query: Query) -> Result<Description, DeclareError> {
-        let plan = planner::plan(query, &self.host.catalogue().relations())?;
+        let catalogue = self.host.catalogue();
+        let mut query = query;
+        functions::expand(&mut query, catalogue.functions())?;
+        let plan = planner::plan(query, &catalogue.relations())?;
         let types = plan.get_parameter_types().map_err(from_datafusion)?;
         let parameter = |n: usize| types.get(&format!("${n}")).cloned();
         let parameters = (1..).map_while(parameter).collect();
@@ -69,8 +72,10 @@ impl Inner {
     }
 
     /// Runs a query over what readers see now, or saw at `given.at`.
-    pub(super) fn find(&self, mut query: Query, given: Given) -> Result<Found, DeclareError> {
+    pub(super) fn find(&self, query: Query, given: Given) -> Result<Found, DeclareError> {
         let catalogue = self.host.catalogue();
+        let mut query = query;
+        functions::expand(&mut query, catalogue.functions())?;
         let mut relations = catalogue.relations();
         for (name, (schema, _)) in &given.overlay {
             let relation = Relation { schema: schema.clone(), query: None, key: vec![] };

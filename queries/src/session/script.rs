@@ -33,6 +33,7 @@ pub(super) enum Act {
         names: Vec<String>,
         kind: QueryKind,
         if_exists: bool,
+        cascade: bool,
         tag: String,
     },
     Flush,
@@ -166,12 +167,17 @@ fn of_statement(statement: Statement, at: Option<Time>, text: &str) -> Result<Ac
             tag: if view.materialized { "CREATE MATERIALIZED VIEW" } else { "CREATE VIEW" }.into(),
             if_not_exists: view.if_not_exists,
         },
+        Statement::CreateFunction(create) => Act::Declare {
+            name: plain_name(&create.name)?,
+            tag: "CREATE FUNCTION".into(),
+            if_not_exists: false,
+        },
+        Statement::DropFunction(drop) => Act::Declare {
+            name: drop.func_desc.first().map(|one| plain_name(&one.name)).transpose()?.unwrap_or_default(),
+            tag: "DROP FUNCTION".into(),
+            if_not_exists: false,
+        },
         Statement::Drop { object_type, if_exists, names, cascade, .. } => {
-            if cascade {
-                return Err(DeclareError::Unsupported(
-                    "DROP .. CASCADE is not supported: drop what uses it first".into(),
-                ));
-            }
             let kind = match object_type {
                 ObjectType::Table => QueryKind::Table,
                 ObjectType::View => QueryKind::View,
@@ -179,15 +185,7 @@ fn of_statement(statement: Statement, at: Option<Time>, text: &str) -> Result<Ac
                 _ => return Err(unknown(text)),
             };
             let names = names.iter().map(plain_name).collect::<Result<_, _>>()?;
-            Act::Drop { names, kind, if_exists, tag: format!("DROP {object_type}") }
-        }
-        Statement::CreateFunction(create) => Act::Declare {
-            name: plain_name(&create.name)?,
-            tag: "CREATE FUNCTION".into(),
-            if_not_exists: false,
-        },
-        Statement::DropFunction(_) => {
-            Act::Declare { name: String::new(), tag: "DROP FUNCTION".into(), if_not_exists: false }
+            Act::Drop { names, kind, if_exists, cascade, tag: format!("DROP {object_type}") }
         }
         _ => return Err(unknown(text)),
     })
