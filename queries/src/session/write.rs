@@ -145,16 +145,18 @@ impl Inner {
         if insert.columns.is_empty() {
             return Ok((0..all).collect());
         }
-        insert
-            .columns
-            .iter()
-            .map(|name| {
-                let name = plain_name(name)?;
-                table.schema.index_of(&name).map_err(|_| {
-                    DeclareError::Invalid(format!("table {:?} has no column {name:?}", table.name))
-                })
-            })
-            .collect()
+        let mut columns = vec![];
+        for name in &insert.columns {
+            let name = plain_name(name)?;
+            let column = table.schema.index_of(&name).map_err(|_| {
+                DeclareError::Invalid(format!("table {:?} has no column {name:?}", table.name))
+            })?;
+            if columns.contains(&column) {
+                return Err(DeclareError::Invalid(format!("column {name:?} is given twice")));
+            }
+            columns.push(column);
+        }
+        Ok(columns)
     }
 
     fn inserted(
