@@ -8,9 +8,11 @@
 //! | [`database`] | the product as `sqllogictest` sees it |
 //! | [`external`] | tables over CSV files |
 //! | [`compare`] | whether rows are the expected ones |
+//! | [`differs`] | answers of PostgreSQL that are not those of the suites |
 //! | [`report`] | the counts |
 pub mod compare;
 pub mod database;
+pub mod differs;
 pub mod external;
 pub mod report;
 pub mod run;

@@ -155,6 +155,11 @@ impl WideSum {
             }
         }
     }
+    /// The average where the scaled sum has more than 128 bits.
+    fn wide_average(&self, factor: i128) -> Option<i128> {
+        let sum = i256::from_i128(self.low).checked_add(i256::from_parts(0, i128::from(self.wraps)))?;
+        sum.checked_mul(i256::from_i128(factor))?.checked_div(i256::from_i128(self.count.into()))?.to_i128()
+    }
     #[inline(always)]
     fn add_once(&mut self, amount: i128) {
         let (low, wrapped) = self.low.overflowing_add(amount);
@@ -206,6 +211,7 @@ impl Finish {
             Finish::Average { factor, output } => whole
                 .and_then(|v| v.checked_mul(*factor))
                 .map(|v| v / i128::from(sum.count))
+                .or_else(|| sum.wide_average(*factor))
                 .ok_or_else(|| format!("an average does not fit {output}")),
         }
     }

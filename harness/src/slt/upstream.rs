@@ -128,11 +128,11 @@ impl Upstream<'_> {
         let verdict = match self.early.remove(&at) {
             Some(Verdict::Passed) => {
                 self.views -= 1;
-                self.run.read_view(record, &view_name(at))
+                self.run.read_view(at, record, &view_name(at))
             }
             Some(verdict) => verdict,
             None => match self.run.create_view(at, &view_name(at)) {
-                Verdict::Passed => self.run.read_view(record, &view_name(at)),
+                Verdict::Passed => self.run.read_view(at, record, &view_name(at)),
                 verdict => verdict,
             },
         };

@@ -84,7 +84,7 @@ impl Dialect for Wide {
         supports_map_literal_with_angle_brackets supports_select_wildcard_except
         supports_select_wildcard_exclude supports_select_wildcard_replace supports_select_wildcard_rename
         supports_values_as_table_factor supports_parens_around_table_factor
-        supports_window_function_null_treatment_arg
+        supports_window_function_null_treatment_arg supports_projection_trailing_commas
     }
 }
 

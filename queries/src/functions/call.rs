@@ -60,6 +60,9 @@ impl Kind {
     /// The type an argument is made; none if it cannot be one of this kind.
     fn accept(self, have: &DataType) -> Option<DataType> {
         use DataType::*;
+        if let Dictionary(_, values) = have {
+            return self.accept(values);
+        }
         let text = matches!(have, Utf8 | LargeUtf8 | Utf8View | Null);
         match self {
             Kind::Any => Some(if *have == Null { Utf8 } else { have.clone() }),

@@ -1,5 +1,6 @@
 //! Expressions whose types are known, said with our functions where PostgreSQL answers differently than DataFusion.
 //! It runs before types are made equal, so that what it puts in is typed like what was written.
+mod numbers;
 mod overflow;
 
 use super::call::{TIMESTAMP, instant};
@@ -82,6 +83,7 @@ impl FunctionRewrite for PostgreSql {
             Expr::ScalarFunction(function) => scalar(function, schema)?,
             _ => None,
         };
+        let new = new.or_else(|| numbers::equalized(&expr, schema));
         Ok(new.map_or_else(|| Transformed::no(expr), Transformed::yes))
     }
 }
@@ -124,6 +126,19 @@ fn binary(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -
         Operator::Multiply if is_decimal(a) || is_decimal(b) => {
             let function = numeric::product(numeric::decimal(a)?, numeric::decimal(b)?)?;
             Some(call(function, both()))
+        }
+        Operator::Eq
+        | Operator::NotEq
+        | Operator::Lt
+        | Operator::LtEq
+        | Operator::Gt
+        | Operator::GtEq
+        | Operator::IsDistinctFrom
+        | Operator::IsNotDistinctFrom
+            if is_float(a) && is_decimal(b) || is_decimal(a) && is_float(b) =>
+        {
+            let double = |e: &Expr| cast_to(e.clone(), DataType::Float64);
+            sides(double(left), double(right))
         }
         Operator::StringConcat => {
             let prints = |t: &DataType| !is_text(t) && !t.is_null() && !t.is_nested();

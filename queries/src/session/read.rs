@@ -81,7 +81,6 @@ impl Inner {
             let relation = Relation { schema: schema.clone(), query: None, key: vec![] };
             relations.insert(name.clone(), Arc::new(relation));
         }
-        functions::expand(&mut query, catalogue.functions())?;
         let now = given.at.or_else(|| self.memory.read().time()).unwrap_or(0);
         let mut plan = clock::at(planner::plan(query, &relations)?, now).map_err(from_datafusion)?;
         if let Some(wanted) = &given.wanted {
