@@ -4,7 +4,7 @@ use crate::plan::Expr;
 use crate::state::{batch_of, pick};
 use crate::{Delta, Diff, Failure};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
 use datafusion::common::DataFusionError;
 use std::sync::Arc;
@@ -100,7 +100,9 @@ impl Work {
                         if column.data_type() == field.data_type() {
                             Ok(one_zero(column))
                         } else {
-                            Ok(one_zero(arrow::compute::cast(&column, field.data_type())?))
+                            // What does not fit is a failure, never NULL.
+                            let strict = CastOptions { safe: false, ..CastOptions::default() };
+                            Ok(one_zero(cast_with_options(&column, field.data_type(), &strict)?))
                         }
                     })
                     .collect();
