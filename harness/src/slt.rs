@@ -86,7 +86,7 @@ pub struct Options {
     #[arg(long)]
     pub data: Option<PathBuf>,
     /// A file is given up when a record takes longer.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 100)]
     pub seconds_max: u64,
 }
 
