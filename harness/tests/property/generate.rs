@@ -355,7 +355,7 @@ impl Generator {
             (0, false) => format!("generate_series(1, {})", self.random.pick(&ints).sql),
             (1, false) => {
                 let column = self.random.pick(&ints).sql;
-                format!("unnest(ARRAY[{column}, {}, {column} + 1])", self.random.below(5))
+                format!("unnest(ARRAY[{column}, {column} + 1])")
             }
             (2, _) => format!("unnest(ARRAY[{}, 3, NULL])", self.random.below(5)),
             _ => format!("generate_series({}, {})", self.random.between(-1, 2), self.random.between(1, 4)),

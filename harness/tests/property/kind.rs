@@ -81,7 +81,7 @@ impl Kind {
                 let n = random.pick(&["0", "0.50", "1.25", "2.50", "3.00", "10.75", "99.99", "1.005"]);
                 format!("{n}::numeric(12,2)")
             }
-            Text => format!("'{}'", random.pick(&["", "a", "b", "ab", "B", "b c", "ä", "a%"])),
+            Text => format!("'{}'::text", random.pick(&["", "a", "b", "ab", "B", "b c", "ä", "a%"])),
             Bool => random.pick(&["true", "false"]).into(),
             Date => {
                 let day =

@@ -57,7 +57,15 @@ impl Postgres {
         }
         let data = folder.path().join("data");
         let made = command(&programs.join("initdb"), folder.path())
-            .args(["--username=postgres", "--auth=trust", "--locale=C", "--encoding=UTF8", "--no-sync", "-D"])
+            .args([
+                "--username=postgres",
+                "--auth=trust",
+                "--lc-collate=C",
+                "--lc-ctype=C.UTF-8",
+                "--encoding=UTF8",
+                "--no-sync",
+                "-D",
+            ])
             .arg(&data)
             .status()?;
         if !made.success() {
