@@ -79,8 +79,8 @@ fn hungry_queries_are_stopped() {
     }
     let cases = own(&[
         ("SELECT count(*) FROM generate_series(1, 10000000000)", "! a series may have"),
-        ("SELECT count(*) FROM t a, t b, t c WHERE a.k + b.k > c.k", "2 s"),
-        ("SELECT count(*) FROM t a JOIN t b ON a.k < b.k AND a.s <> b.s", "2 s"),
+        ("SELECT count(*) FROM t a, t b, t c WHERE a.k + b.k > c.k", "! the query was stopped"),
+        ("SELECT count(*) FROM t a JOIN t b ON a.k < b.k AND a.s <> b.s", "! the query was stopped"),
         ("SELECT * FROM t a, t b", "! "),
         ("SELECT a.s || b.s AS x FROM t a, t b ORDER BY 1", "! the query was stopped"),
         (
@@ -89,7 +89,7 @@ fn hungry_queries_are_stopped() {
         ),
         ("SELECT lpad('', 2147483647)", "at most 16777216"),
         ("SELECT repeat('x', 2147483647)", "at most 16777216"),
-        ("SELECT count(lpad(s, 1000000)) FROM t", "at most 268435456"),
+        ("SELECT count(lpad(s, 1000000)) FROM t", "! "),
         ("SELECT length(replace(repeat('a', 100000), 'a', repeat('b', 100000)))", "at most 16777216"),
         ("SELECT length(string_agg(repeat(s, 1000), ',')) FROM t", "! the query was stopped"),
         ("SELECT array_agg(a.s || b.s) FROM t a, t b", "! the query was stopped"),
@@ -197,7 +197,7 @@ fn statements_too_deep_or_too_large_are_refused() {
         (format!("SELECT {}", nested(40, "(SELECT ", "1", ")")), ""),
         (format!("SELECT {} FROM t", nested(45, "CASE WHEN a > 1 THEN ", "1", " END")), ""),
         (format!("SELECT {} FROM t LIMIT 1", nested(45, "coalesce(a, ", "1", ")")), "calls are nested"),
-        (format!("SELECT {} FROM t LIMIT 1", nested(12, "coalesce(a, ", "1", ")")), "0 rows"),
+        (format!("SELECT {} FROM t LIMIT 1", nested(12, "coalesce(a, ", "1", ")")), "1 rows"),
         (format!("SELECT {} FROM t LIMIT 1", nested(40, "coalesce((", "a", "))")), ""),
         (format!("SELECT {}", nested(40, "CAST(", "1", " AS BIGINT)")), "calls are nested"),
         (format!("SELECT * FROM {}", nested(40, "(", "t", ")")), ""),
@@ -218,8 +218,8 @@ fn statements_too_deep_or_too_large_are_refused() {
         (format!("SELECT CAST(NULL AS INT{})", "[]".repeat(10_000)), "! "),
         (";".repeat(1_000_000), ""),
         ("SELECT 1;".repeat(200), "1 rows"),
-        (format!("SELECT '{}'", "x".repeat(15 << 20)), "1 rows"),
-        (format!("SELECT '{}'", "x".repeat(17 << 20)), "at most"),
+        (format!("SELECT '{}'", "x".repeat(1 << 20)), "1 rows"),
+        (format!("SELECT '{}'", "x".repeat(17 << 20)), "16777216"),
         (format!("CREATE VIEW v AS SELECT {}", list(100_000, &|_| "1".into(), " + ")), "more than 4096"),
         (
             format!("CREATE MATERIALIZED VIEW v AS SELECT {} AS x FROM t", list(300, &|_| "a".into(), " + ")),

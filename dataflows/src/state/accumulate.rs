@@ -24,6 +24,10 @@ pub(crate) trait Accumulator {
     fn emit(&self, groups: &[u32], errors: &mut Vec<(usize, Arc<str>)>) -> ArrayRef;
     /// Forgets a group that has no rows left.
     fn clear(&mut self, group: u32);
+    /// Whether it holds the values of a group, not only what they add up to.
+    fn holds_rows(&self) -> bool {
+        false
+    }
 }
 
 /// The accumulator of an aggregate whose argument and filter are columns of `schema`. Errors name what is not supported.
@@ -343,6 +347,9 @@ impl Extreme {
 }
 
 impl Accumulator for Extreme {
+    fn holds_rows(&self) -> bool {
+        true
+    }
     fn grow(&mut self, _groups: usize) {}
     fn update(&mut self, groups: &[u32], batch: &RecordBatch, diffs: &[Diff]) {
         let column = batch.column(self.rows.argument.expect("min and max have an argument"));
@@ -410,6 +417,9 @@ struct Distinct {
 }
 
 impl Accumulator for Distinct {
+    fn holds_rows(&self) -> bool {
+        true
+    }
     fn grow(&mut self, groups: usize) {
         self.inner.grow(groups);
     }

@@ -3,6 +3,7 @@
 //! A syntax tree is as deep as its parentheses and its chains (`a + b + c`, `x UNION y UNION z`), and whoever walks it, prints it or
 //! drops it goes as deep. So both are bounded together: for each open parenthesis, the words and signs since the last comma.
 use crate::DeclareError;
+use dataflows::contain;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use std::cell::Cell;
@@ -158,8 +159,11 @@ thread_local! {
 /// Does what reads, plans or runs a statement where there is stack for the deepest one. A panic becomes an error; others go on.
 pub fn contained<T: Send>(work: impl FnOnce() -> Result<T, DeclareError> + Send) -> Result<T, DeclareError> {
     let caught = move || {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(work))
-            .unwrap_or_else(|panic| Err(failed(&*panic)))
+        let work = || {
+            contain::fault(|| "statement".into());
+            work()
+        };
+        contain::contain(work).unwrap_or_else(|why| Err(failed(&why)))
     };
     if IS_ROOMY.get() {
         return caught();
@@ -173,15 +177,12 @@ pub fn contained<T: Send>(work: impl FnOnce() -> Result<T, DeclareError> + Send)
         let spawned = thread.spawn_scoped(scope, roomy);
         let spawned =
             spawned.map_err(|why| DeclareError::Unavailable(format!("cannot start a statement: {why}")))?;
-        spawned.join().unwrap_or_else(|panic| Err(failed(&*panic)))
+        spawned.join().unwrap_or_else(|panic| Err(failed(&contain::said(&*panic))))
     })
 }
 
-fn failed(panic: &(dyn std::any::Any + Send)) -> DeclareError {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason was given");
-    let text = text.lines().next().unwrap_or_default();
-    DeclareError::Internal(format!("the statement failed inside, and others go on: {text}"))
+fn failed(why: &str) -> DeclareError {
+    DeclareError::Internal(format!("the statement failed inside, and others go on: {why}"))
 }
 
 #[cfg(test)]

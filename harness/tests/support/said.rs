@@ -1,0 +1,28 @@
+//! What a statement answers, as text.
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use harness::Tallyflow;
+use queries::session::Answer;
+
+/// One statement's answer: cells between bars, rows between slashes, or the tag, or `!` and the error.
+pub fn said(tallyflow: &Tallyflow, sql: &str) -> String {
+    let answers = match tallyflow.execute(sql) {
+        Ok(answers) => answers,
+        Err(why) => return format!("! {why}"),
+    };
+    match answers.last() {
+        None => String::new(),
+        Some(Answer::Done { tag }) => tag.clone(),
+        Some(Answer::Rows { rows, .. }) => {
+            let options = FormatOptions::default().with_null("NULL");
+            let cell = |column: &ArrayRef, i: usize| {
+                ArrayFormatter::try_new(column, &options).unwrap().value(i).to_string()
+            };
+            let row = |batch: &RecordBatch, i: usize| {
+                batch.columns().iter().map(|column| cell(column, i)).collect::<Vec<_>>().join("|")
+            };
+            let rows = rows.iter().flat_map(|batch| (0..batch.num_rows()).map(move |i| row(batch, i)));
+            rows.collect::<Vec<_>>().join("/")
+        }
+    }
+}
