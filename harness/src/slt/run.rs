@@ -17,11 +17,14 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// A record of a script.
 pub type Record = sqllogictest::Record<DefaultColumnType>;
 type Output = RecordOutput<DefaultColumnType>;
 type Make = Box<dyn FnMut() -> Ready<Result<Connection, DeclareError>> + Send>;
+/// A script that waits longer waits for what does not take time here.
+const SLEEP_MAX: Duration = Duration::from_secs(3);
 /// Is given each outcome.
 pub type Report<'a> = &'a mut dyn FnMut(Outcome);
 
@@ -147,6 +150,7 @@ impl Run {
             Record::Halt { .. } => return false,
             Record::Control(Control::ResultMode(mode)) => self.values_apart = *mode == ResultMode::ValueWise,
             Record::Control(Control::SortMode(mode)) => self.sort = Some(*mode),
+            Record::Sleep { duration, .. } => std::thread::sleep((*duration).min(SLEEP_MAX)),
             _ => {}
         }
         if matches!(record, Record::Control(_) | Record::HashThreshold { .. } | Record::Let { .. }) {

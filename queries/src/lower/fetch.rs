@@ -2,7 +2,8 @@
 use crate::DeclareError;
 use crate::declare::text;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, LimitClause, OrderByKind, Query, SelectItem, SetExpr, Value, VisitMut, VisitorMut,
+    Distinct, ExceptSelectItem, Expr, Ident, LimitClause, OrderByKind, Query, SelectItem, SetExpr, Value,
+    VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 use std::ops::ControlFlow;
 
@@ -73,10 +74,17 @@ fn by_rank(query: &Query, count: &Expr) -> Option<Query> {
     let rank = format!("SELECT rank() OVER (ORDER BY {}) AS \"{RANK}\"", list.join(", "));
     let SetExpr::Select(ranking) = *text::query(&rank).ok()?.body else { return None };
     select.projection.extend(ranking.projection);
-    let outer = format!(
-        "SELECT * EXCEPT (\"{RANK}\") FROM ({inner}) AS \"?ties?\" WHERE \"{RANK}\" <= {count} ORDER BY \"{RANK}\""
-    );
+    let outer =
+        format!("SELECT * FROM ({inner}) AS \"?ties?\" WHERE \"{RANK}\" <= {count} ORDER BY \"{RANK}\"");
     let mut outer = text::query(&outer).ok()?;
+    if let SetExpr::Select(select) = outer.body.as_mut() {
+        let opt_except = Some(ExceptSelectItem {
+            first_element: Ident::with_quote('"', RANK),
+            additional_elements: vec![],
+        });
+        let options = WildcardAdditionalOptions { opt_except, ..WildcardAdditionalOptions::default() };
+        select.projection = vec![SelectItem::Wildcard(options)];
+    }
     outer.with = with;
     Some(*outer)
 }
