@@ -3,6 +3,8 @@
 mod numbers;
 mod overflow;
 
+pub(crate) use numbers::common as common_number;
+
 use super::call::{TIMESTAMP, instant};
 use super::{cast, datetime, interval, numeric, text};
 use arrow::datatypes::DataType;
