@@ -23,6 +23,7 @@ mod subquery;
 mod temporal;
 mod ties;
 mod top;
+mod unions;
 mod using;
 mod window;
 mod windowed;

@@ -153,11 +153,9 @@ fn is_integer(word: &str) -> bool {
 }
 
 /// The digits with their sign, zero without.
-fn integer(word: &str) -> &str {
-    match word {
-        "-0" => "0",
-        word => word.trim_start_matches('+'),
-    }
+fn integer(word: &str) -> (bool, &str) {
+    let digits = word.trim_start_matches(['+', '-']).trim_start_matches('0');
+    (word.starts_with('-') && !digits.is_empty(), digits)
 }
 
 fn number(word: &str) -> Option<f64> {
@@ -215,6 +213,8 @@ mod tests {
             ("a   b", "a b"),
             ("0", "0.0000000000001"),
             ("-0", "0"),
+            ("000", "0"),
+            ("-007", "-7"),
             ("Dictionary(Int32, Dictionary(UInt32, Utf8View))", "Utf8"),
             ("List(Utf8)", "List(LargeUtf8)"),
         ];
@@ -224,6 +224,8 @@ mod tests {
         let different = [
             ("9223372036854775807", "9223372036854775806"),
             ("1", "2"),
+            ("1", "-1"),
+            ("10", "1"),
             ("1.00001", "1"),
             ("t", "f"),
             ("NULL", "(empty)"),

@@ -163,7 +163,13 @@ fn from_text(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRe
         _ => {
             let plain = matches!(to, DataType::Timestamp(_, None));
             let is_time = matches!(to, DataType::Timestamp(..));
-            let trim = |text| if plain { without_zone(str::trim(text)) } else { str::trim(text) };
+            let float = matches!(to, DataType::Float16 | DataType::Float32 | DataType::Float64);
+            let trim = |text| match str::trim(text) {
+                text if plain => without_zone(text),
+                // There is one NaN.
+                text if float && text.eq_ignore_ascii_case("-nan") => "NaN",
+                text => text,
+            };
             let trimmed = texts.iter().map(|text| text.map(trim));
             let trimmed: StringArray = match is_time {
                 true => trimmed.map(|text| text.map(with_seconds)).collect(),

@@ -3,6 +3,8 @@
 mod numbers;
 mod overflow;
 
+pub(crate) use numbers::common as common_number;
+
 use super::call::{TIMESTAMP, instant};
 use super::{cast, datetime, interval, numeric, text};
 use arrow::datatypes::DataType;
@@ -100,6 +102,11 @@ fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
+fn is_bytes(data_type: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    matches!(data_type, Binary | BinaryView | LargeBinary | FixedSizeBinary(_))
+}
+
 fn is_float(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Float16 | DataType::Float32 | DataType::Float64)
 }
@@ -141,6 +148,9 @@ fn binary(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -
             sides(double(left), double(right))
         }
         Operator::StringConcat => {
+            if is_bytes(a) && is_bytes(b) {
+                return None;
+            }
             let prints = |t: &DataType| !is_text(t) && !t.is_null() && !t.is_nested();
             if !prints(a) && !prints(b) {
                 return None;

@@ -243,7 +243,9 @@ fn column_names(text: &str, names: &Names<'_>) -> Option<Vec<String>> {
 
 /// Types made equal where they must be, and columns that nobody reads taken out.
 pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
-    let plan = super::subquery::flatten(super::sets::counted(super::nulls::equated(plan)?)?)?;
+    let plan = super::subquery::flatten(super::sets::counted(super::nulls::equated(
+        super::unions::floated(plan)?,
+    )?)?)?;
     let typed = functions::analyzer()
         .execute_and_check(plan, STATE.config_options(), |_, _| {})
         .and_then(sets::expand)

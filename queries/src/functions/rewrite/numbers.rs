@@ -73,7 +73,7 @@ pub(super) fn equalized(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
 }
 
 /// The type of all, where DataFusion has another or none.
-pub(super) fn common(types: &[DataType]) -> Option<DataType> {
+pub(crate) fn common(types: &[DataType]) -> Option<DataType> {
     let numbers = types.iter().all(|t| t.is_numeric() || t.is_null());
     if numbers && types.iter().any(is_float) && types.iter().any(is_decimal) {
         return Some(DataType::Float64);
