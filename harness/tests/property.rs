@@ -19,6 +19,8 @@ mod kind;
 mod oracle;
 #[path = "services/postgres.rs"]
 mod postgres;
+#[path = "property/recorded.rs"]
+mod recorded;
 #[path = "property/run.rs"]
 mod run;
 #[path = "property/world.rs"]
@@ -75,6 +77,20 @@ fn report(world: &World, text: &str) -> String {
         }
     }
     out + "  " + text
+}
+
+#[test]
+fn what_was_found_stays_right() {
+    let server = server();
+    let oracle = server.as_ref().map(Oracle::connect);
+    for world in recorded::worlds() {
+        let outcome = run(&world, oracle.as_ref());
+        assert_eq!(outcome.taken, world.queries.len(), "{world:?}");
+        let failures: Vec<String> =
+            outcome.failures.iter().map(|failure| report(&world, &failure.text)).collect();
+        assert!(failures.is_empty(), "{}", failures.join("\n"));
+        assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
+    }
 }
 
 #[test]

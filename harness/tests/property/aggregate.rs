@@ -155,9 +155,7 @@ impl Generator {
     }
 
     /// A window call, and its kind.
-    fn window(&mut self, scope: &Scope, shown: bool) -> (String, Kind) {
-        let partition = self.partition(scope);
-        let order = self.total_order(scope);
+    fn window(&mut self, scope: &Scope, shown: bool, partition: &str, order: &str) -> (String, Kind) {
         let any = self.random.pick(STORED);
         let x = self.leaf(scope, any);
         let number = self.random.pick(NUMBERS);
@@ -230,8 +228,10 @@ impl Generator {
         let filter = self.filter(&scope, depth);
         let mut kinds = self.kinds();
         let mut list: Vec<String> = kinds.iter().map(|kind| self.leaf(&scope, *kind)).collect();
+        // One order for all calls: rows that are equal in every column stand in one place for all of them.
+        let (partition, order) = (self.partition(&scope), self.total_order(&scope));
         for _ in 0..1 + self.random.below(2) {
-            let (sql, kind) = self.window(&scope, shown);
+            let (sql, kind) = self.window(&scope, shown, &partition, &order);
             list.push(sql);
             kinds.push(kind);
         }

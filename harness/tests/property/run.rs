@@ -180,7 +180,8 @@ impl Runner<'_> {
 
     /// Leaves out what PostgreSQL does not take.
     fn taken(&mut self) {
-        for (i, query) in self.world.queries.iter().enumerate() {
+        let world = self.world;
+        for (i, query) in world.queries.iter().enumerate() {
             if let Some(oracle) = self.oracle
                 && let Err(why) = oracle.execute(&format!("EXPLAIN {}", query.sql))
             {
@@ -188,10 +189,20 @@ impl Runner<'_> {
                 self.outcome.examples.entry(reason.clone()).or_insert_with(|| query.sql.clone());
                 *self.outcome.rejected.entry(reason).or_default() += 1;
                 self.live[i] = false;
-            } else {
-                self.outcome.taken += 1;
+                continue;
+            }
+            self.outcome.taken += 1;
+            if let Err(why) = self.engine.session().describe(&query.sql) {
+                self.refuse(i, &why);
             }
         }
+    }
+
+    fn refuse(&mut self, i: usize, why: &DeclareError) {
+        let reason = reason(&named(why));
+        self.outcome.examples.entry(reason.clone()).or_insert_with(|| self.world.queries[i].sql.clone());
+        *self.outcome.refused.entry(reason).or_default() += 1;
+        self.live[i] = false;
     }
 
     fn declare(&mut self, step: usize) {
@@ -209,10 +220,7 @@ impl Runner<'_> {
                     return;
                 }
                 Err(why) => {
-                    let reason = reason(&named(&why));
-                    self.outcome.examples.entry(reason.clone()).or_insert_with(|| sql.clone());
-                    *self.outcome.refused.entry(reason).or_default() += 1;
-                    self.live[i] = false;
+                    self.refuse(i, &why);
                 }
             }
         }

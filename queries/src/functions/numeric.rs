@@ -115,6 +115,14 @@ pub(super) fn float_quotient() -> ScalarUDF {
     )
 }
 
+/// The type of `round(numeric, after)`, to which a cast rounds half away from zero. DataFusion's own function has a type that it plans
+/// and another that it answers with.
+pub(super) fn rounded_type(digits: u8, scale: i8, after: i8) -> DataType {
+    let whole = i16::from(digits) - i16::from(scale) + 1;
+    let digits = (whole + i16::from(after)).clamp(1.max(i16::from(after)), 38);
+    DataType::Decimal128(digits as u8, after)
+}
+
 /// `round(float)`: half to even.
 pub(super) fn round_even() -> ScalarUDF {
     let takes = Takes::Forms(&[&[Kind::Double]]);

@@ -293,6 +293,19 @@ fn scalar(function: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> 
         ("round", [number]) if number.get_type(schema).is_ok_and(|t| is_float(&t)) => {
             Some(call(numeric::round_even(), vec![number.clone()]))
         }
+        ("round", [number, places @ ..]) if places.len() < 2 => match (number.get_type(schema), places) {
+            (Ok(DataType::Decimal128(digits, scale)), []) => {
+                Some(cast_to(number.clone(), numeric::rounded_type(digits, scale, 0)))
+            }
+            (
+                Ok(DataType::Decimal128(digits, scale)),
+                [Expr::Literal(ScalarValue::Int64(Some(after)), _)],
+            ) => {
+                let after = i8::try_from(*after).ok().filter(|after| (0..=37).contains(after));
+                after.map(|after| cast_to(number.clone(), numeric::rounded_type(digits, scale, after)))
+            }
+            _ => None,
+        },
         ("concat" | "concat_ws", list) => {
             let prints = |e: &Expr| {
                 e.get_type(schema)

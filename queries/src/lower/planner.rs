@@ -14,7 +14,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Constraint, Constraints, DataFusionError, Result, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::FunctionRegistry;
-use datafusion::execution::session_state::SessionState;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{
     AggregateUDF, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
@@ -94,7 +94,16 @@ pub(crate) fn settings() -> SessionConfig {
     config
 }
 
-static STATE: LazyLock<SessionState> = LazyLock::new(|| with_functions(functions::state(settings())));
+static STATE: LazyLock<SessionState> =
+    LazyLock::new(|| with_functions(without_late_pushdown(functions::state(settings()))));
+
+/// A state that leaves filters where the optimiser of logical plans put them: the one of physical plans takes the two sides of a RIGHT
+/// JOIN for each other where their columns share a name.
+fn without_late_pushdown(state: SessionState) -> SessionState {
+    let rules = state.physical_optimizers().iter().filter(|rule| !rule.name().starts_with("FilterPushdown"));
+    let rules = rules.cloned().collect();
+    SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build()
+}
 
 /// The state with the aggregates that PostgreSQL has and DataFusion has not.
 fn with_functions(mut state: SessionState) -> SessionState {
@@ -249,6 +258,7 @@ pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
     let typed = functions::analyzer()
         .execute_and_check(plan, STATE.config_options(), |_, _| {})
         .and_then(sets::expand)
+        .and_then(super::ties::distinct_by_number)
         .map_err(from_datafusion)?;
     run(Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]), typed)
 }

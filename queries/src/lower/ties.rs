@@ -5,12 +5,13 @@
 //! ORDER BY are cut off in that order. The rows of a window's partition stand in it too, by a sort below the window: its ORDER BY stays
 //! as it is, since peers are what RANK and RANGE frames count by. The batch oracle starts from the same plan.
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::functions_window::row_number::row_number;
 use datafusion::logical_expr::{
     Distinct, DistinctOn, Expr, ExprFunctionExt, FetchType, Filter, Limit, LogicalPlan, Projection, SkipType,
     Sort, SortExpr, Window, col, lit,
 };
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The plan with total orders where they matter, and without orders where they do not.
@@ -18,7 +19,6 @@ pub(super) fn total(plan: LogicalPlan) -> Result<LogicalPlan> {
     let cut = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Limit(limit) => limited(limit),
         LogicalPlan::Aggregate(_) => super::aggregate::meaning::in_order(node),
-        LogicalPlan::Distinct(Distinct::On(distinct)) => distinct_on(distinct),
         _ => Ok(Transformed::no(node)),
     })?;
     let plain = cut.data.transform_up_with_subqueries(|node| match node {
@@ -32,6 +32,27 @@ pub(super) fn total(plan: LogicalPlan) -> Result<LogicalPlan> {
         _ => Ok(Transformed::no(node)),
     })?;
     Ok(placed.data)
+}
+
+/// The plan with DISTINCT ON as the first row of each group, over the columns that it names: DataFusion's own way fails where
+/// expressions of its ORDER BY turn out to be equal or constant.
+pub(super) fn distinct_by_number(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let changed = plan.transform_up_with_subqueries(|node| {
+        let LogicalPlan::Distinct(Distinct::On(mut distinct)) = node else {
+            return Ok(Transformed::no(node));
+        };
+        let sorts = distinct.sort_expr.iter().flatten().map(|sort| &sort.expr);
+        let named = distinct.on_expr.iter().chain(&distinct.select_expr).chain(sorts);
+        let named: HashSet<Column> = named.flat_map(|expr| expr.column_refs()).cloned().collect();
+        let columns = distinct.input.schema().columns();
+        let wanted: Vec<Expr> =
+            columns.iter().filter(|column| named.contains(column)).cloned().map(Expr::Column).collect();
+        if !wanted.is_empty() && wanted.len() < columns.len() {
+            distinct.input = Arc::new(LogicalPlan::Projection(Projection::try_new(wanted, distinct.input)?));
+        }
+        distinct_on(distinct)
+    })?;
+    Ok(changed.data)
 }
 
 fn limited(mut limit: Limit) -> Result<Transformed<LogicalPlan>> {

@@ -6,6 +6,7 @@
 //! | `count(a, b)`, `count(DISTINCT a, b)` | the rows in which none of them is NULL |
 //! | `approx_distinct(x)` | `count(DISTINCT x)` |
 //! | `any_value(x)` | the first of the values in their order that is not NULL |
+//! | `string_agg(x, ',' ORDER BY y, 1, y)` | the same with `ORDER BY y` |
 //! | `arg_min(x, y)`, `min_by(x, y)`, `arg_max`, `max_by` | the `x` of the first row in the order of `y` |
 //!
 //! After types are made equal, functions that read rows in an order get one that is total (`in_order`).
@@ -138,9 +139,27 @@ fn meant(call: &AggregateFunction, input: &DFSchema) -> Result<Option<Expr>> {
         ("any_value", [value]) => first(call, value, vec![]),
         ("arg_min", [value, by]) => first(call, value, vec![by.clone().sort(true, false)]),
         ("arg_max", [value, by]) => first(call, value, vec![by.clone().sort(false, false)]),
+        (name, _) if IN_ORDER.contains(&name) => return Ok(in_fewer(call)),
         _ => return Ok(None),
     };
     Ok(Some(Expr::AggregateFunction(call)))
+}
+
+/// A call whose ORDER BY says nothing twice, and no constant: DataFusion forgets such on one side only.
+fn in_fewer(call: &AggregateFunction) -> Option<Expr> {
+    let mut order: Vec<datafusion::logical_expr::SortExpr> = vec![];
+    for sort in &call.params.order_by {
+        let constant = sort.expr.column_refs().is_empty() && !sort.expr.contains_outer();
+        if !constant && order.iter().all(|known| known.expr != sort.expr) {
+            order.push(sort.clone());
+        }
+    }
+    if order.len() == call.params.order_by.len() {
+        return None;
+    }
+    let mut call = call.clone();
+    call.params.order_by = order;
+    Some(Expr::AggregateFunction(call))
 }
 
 /// The first value in an order: the first that is not NULL where the order is its own, else that of the first row that has the others.

@@ -1,0 +1,38 @@
+//! What random worlds found, made small: statements, then a query whose view and answer were not PostgreSQL's.
+use super::world::{Query, Statement, World};
+
+const CASES: &[(&[&str], &str)] = &[
+    (
+        &["CREATE TABLE t (k int, n numeric(12,2))", "INSERT INTO t VALUES (1, 2.55), (2, NULL), (3, -2.50)"],
+        "SELECT k, round(NULL::numeric(12,2), 0) AS c0, round(n, 1) <> n AS c1 FROM t",
+    ),
+    (
+        &["CREATE TABLE t (k int, n numeric(12,2))", "INSERT INTO t VALUES (1, 1.25), (NULL, 1.25), (1, 3)"],
+        "SELECT DISTINCT ON (n) n AS c0, coalesce(n, n) AS c1, k / 2 AS c2 FROM t ORDER BY n, 2 NULLS FIRST, 3",
+    ),
+    (
+        &["CREATE TABLE t (k int, a text)", "INSERT INTO t VALUES (1, 'b'), (2, 'a')"],
+        "SELECT string_agg('x'::text, ',' ORDER BY 'y'::text, 'y'::text) AS c0, array_agg(a ORDER BY k, k) AS c1 FROM t",
+    ),
+    (
+        &["CREATE TABLE t (k int, b bigint)", "INSERT INTO t VALUES (4, 100), (0, 0), (9, NULL)"],
+        "SELECT y.b AS c0 FROM t AS x RIGHT JOIN t AS y ON x.b = y.b AND y.k <> 0 WHERE x.b = x.b",
+    ),
+];
+
+/// Each as a world, whose tables are made and filled before and after the view.
+pub fn worlds() -> Vec<World> {
+    let world = |i: usize, (statements, sql): &(&[&str], &str)| {
+        let (tables, changes): (Vec<&str>, Vec<&str>) =
+            statements.iter().copied().partition(|sql| sql.starts_with("CREATE"));
+        let changes = || changes.iter().map(|sql| Statement::Other(sql.to_string())).collect();
+        World {
+            seed: i as u64,
+            workers: 1 + i % 2,
+            tables: tables.iter().map(|sql| sql.to_string()).collect(),
+            queries: (0..2).map(|from_step| Query { sql: sql.to_string(), from_step }).collect(),
+            steps: vec![changes()],
+        }
+    };
+    CASES.iter().enumerate().map(|(i, case)| world(i, case)).collect()
+}
