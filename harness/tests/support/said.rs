@@ -6,9 +6,13 @@ use queries::session::Answer;
 
 /// One statement's answer: cells between bars, rows between slashes, or the tag, or `!` and the error.
 pub fn said(tallyflow: &Tallyflow, sql: &str) -> String {
-    let answers = match tallyflow.execute(sql) {
-        Ok(answers) => answers,
-        Err(why) => return format!("! {why}"),
+    let answers = loop {
+        match tallyflow.execute(sql) {
+            Ok(answers) => break answers,
+            // A view that was just declared is still being filled.
+            Err(why) if why.to_string().contains("has no rows to read yet") => std::thread::yield_now(),
+            Err(why) => return format!("! {why}"),
+        }
     };
     match answers.last() {
         None => String::new(),
