@@ -8,12 +8,17 @@ use std::sync::LazyLock;
 
 /// A script of such queries, each after the statements on its tables; a comment says why the suite expects other rows.
 const SCRIPT: &str = include_str!("differs.slt");
+/// The same of queries whose rows SQL leaves open: PostgreSQL was asked with the order said.
+const TIES: &str = include_str!("ties.slt");
 
 /// A query, and the statements on its tables before it.
 type Asked = (String, Vec<String>);
 
-static ANSWERS: LazyLock<BTreeMap<Asked, Vec<String>>> = LazyLock::new(|| {
-    let records: Vec<Record> = sqllogictest::parse(SCRIPT).expect("a test reads it");
+static ANSWERS: LazyLock<BTreeMap<Asked, Vec<String>>> =
+    LazyLock::new(|| [SCRIPT, TIES].into_iter().flat_map(answers).collect());
+
+fn answers(script: &str) -> Vec<(Asked, Vec<String>)> {
+    let records: Vec<Record> = sqllogictest::parse(script).expect("a test reads it");
     let texts: Vec<&str> = records.iter().map(sql_of).collect();
     let uses = script::uses(&texts);
     let rows = |at: usize| match &records[at] {
@@ -21,7 +26,7 @@ static ANSWERS: LazyLock<BTreeMap<Asked, Vec<String>>> = LazyLock::new(|| {
         _ => None,
     };
     (0..records.len()).filter_map(|at| Some((asked(&records, &uses, at), rows(at)?))).collect()
-});
+}
 
 /// Whether these rows are what PostgreSQL answers to a query of which a suite expects others.
 pub fn is_postgres(
