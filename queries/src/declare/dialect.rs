@@ -124,7 +124,7 @@ mod tests {
             ("SELECT * EXCLUDE (a) FROM t", "SELECT * EXCLUDE (a) FROM t"),
             ("SELECT a FROM VALUES (1) t(a)", "SELECT a FROM (VALUES (1)) t (a)"),
             ("SELECT a FROM VALUES (NULL, 1)", "SELECT a FROM (VALUES (NULL, 1))"),
-            ("SELECT struct(1, 2) FROM (t)", "SELECT STRUCT(1, 2) FROM (t)"),
+            ("SELECT struct(1, 2) FROM (t)", "SELECT STRUCT(1, 2) FROM t"),
             ("SELECT {a: 2 ^ 3 || 'x' = 'y'}", "SELECT {a: 2 ^ 3 || 'x' = 'y'}"),
         ];
         for (written, expected) in cases {
