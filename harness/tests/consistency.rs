@@ -11,7 +11,7 @@ const ACCOUNTS: i64 = 40;
 const BRANCHES: i64 = 4;
 const BALANCE: i64 = 1_000;
 const TOTAL: i64 = ACCOUNTS * BALANCE;
-const TRANSFERS: usize = 300;
+const TRANSFERS: usize = 200;
 /// Threads that move money, and threads that look.
 const WRITERS: usize = 2;
 const READERS: usize = 2;
