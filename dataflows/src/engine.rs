@@ -3,11 +3,15 @@ mod collect;
 
 pub use collect::Collector;
 
+use crate::contain;
+use crate::ward::Ward;
 use crate::worker::{Command, Local, Report};
 use crate::{Delta, Failure, Mode, Plan, Table, Time, View};
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 
@@ -19,6 +23,8 @@ pub struct Output {
     pub told: Time,
     /// One for each view whose share moved.
     pub seals: Vec<Seal>,
+    /// Why this worker ended before its time: nothing more will come of any.
+    pub failure: Option<String>,
 }
 
 /// One worker's share of a view's changes.
@@ -39,6 +45,8 @@ pub struct Engine {
     /// Commands reach every worker in the order in which this lock was taken.
     order: Mutex<()>,
     thread: JoinHandle<()>,
+    /// What the state of one view may take.
+    bytes_max: usize,
 }
 
 struct Handle {
@@ -53,6 +61,12 @@ const COMMANDS_WAITING_MAX: usize = 2;
 impl Engine {
     /// Starts `workers` threads. Their outputs go to `output`, for a [`Collector`]. Errors say why no worker could start.
     pub fn start(workers: usize, output: Sender<Output>) -> Result<Engine, String> {
+        Engine::start_bounded(workers, output, usize::MAX)
+    }
+
+    /// The same, where a view or an arrangement whose state takes more than about `bytes_max` is stopped: it has a failure in place of
+    /// its rows, and others go on.
+    pub fn start_bounded(workers: usize, output: Sender<Output>, bytes_max: usize) -> Result<Engine, String> {
         let mut config = timely::WorkerConfig::default();
         let merging = differential_dataflow::Config { idle_merge_effort: Some(1000) };
         differential_dataflow::configure(&mut config, &merging);
@@ -63,13 +77,25 @@ impl Engine {
         let slots = Mutex::new(receivers.into_iter().map(Some).collect::<Vec<Option<Receiver<Command>>>>());
         let reports: Vec<Arc<Mutex<Report>>> = (0..workers).map(|_| Arc::default()).collect();
         let (ready, threads) = bounded(workers);
-        let theirs = reports.clone();
+        let (theirs, broken) = (reports.clone(), AtomicBool::new(false));
         let guards = timely::execute(config, move |worker| {
             let index = worker.index();
             let commands = slots.lock().unwrap_or_else(|e| e.into_inner())[index].take();
             let commands = commands.expect("each worker starts once");
             _ = ready.send((index, std::thread::current()));
-            Local::new(worker, output.clone(), theirs[index].clone()).run(&commands);
+            let run = || {
+                let local = Local::new(worker, output.clone(), theirs[index].clone(), bytes_max);
+                local.run(&commands, &broken)
+            };
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+                broken.store(true, Ordering::Relaxed);
+                let failure = Some(format!("worker {index} failed inside: {}", contain::said(&*panic)));
+                _ = output.send(Output { worker: index, told: 0, seals: vec![], failure });
+            }
+            if broken.load(Ordering::Relaxed) {
+                // Its dataflows wait for what a worker left half done: nobody may step them.
+                resume_unwind(Box::new("the workers were stopped"));
+            }
         });
         let guards = guards.map_err(|e| format!("cannot start {workers} workers: {e}"))?;
         let mut threads: Vec<(usize, Thread)> = threads.iter().take(workers).collect();
@@ -80,15 +106,10 @@ impl Engine {
         // The guards are not Send over a join, so a thread of their own waits for the workers to end.
         let thread = std::thread::Builder::new()
             .name("engine".into())
-            .spawn(move || {
-                guards.join().into_iter().for_each(|result| {
-                    if let Err(reason) = result {
-                        panic!("a worker ended: {reason}");
-                    }
-                })
-            })
+            // Whether one failed stands in its outputs.
+            .spawn(move || guards.join().into_iter().for_each(drop))
             .map_err(|e| format!("cannot start a thread for the workers: {e}"))?;
-        Ok(Engine { workers, order: Mutex::new(()), thread })
+        Ok(Engine { workers, order: Mutex::new(()), thread, bytes_max })
     }
 
     /// Whether a plan can be maintained; else which column or function cannot. Ask before `create_view`.
@@ -128,7 +149,8 @@ impl Engine {
 
     /// Begins to maintain a view, as of the last tick: its first output is all its rows at that time.
     pub fn create_view(&self, view: Arc<View>, plan: Arc<Plan>) {
-        self.tell(|_| Command::CreateView(view.clone(), plan.clone()));
+        let ward = Ward::new(format!("view {}", view.name), self.bytes_max);
+        self.tell(|_| Command::CreateView(view.clone(), plan.clone(), ward.clone()));
     }
 
     /// Stops maintaining a view that no other view reads.
@@ -193,6 +215,14 @@ impl Engine {
                 *figures.entry(format!("tallyflow_state_rows{{dataflow=\"{label}\"}}")).or_default() +=
                     dataflow.state_rows as f64;
             }
+            for dataflow in report.dataflows.values().filter(|dataflow| dataflow.state_bytes > 0) {
+                let label = dataflow.description.replace(['"', '\\', '\n'], " ");
+                // Counted for all workers together.
+                figures.insert(
+                    format!("tallyflow_state_bytes{{dataflow=\"{label}\"}}"),
+                    dataflow.state_bytes as f64,
+                );
+            }
             for (name, rows) in &report.tap_rows {
                 *figures.entry(format!("tallyflow_history_rows{{name=\"{name}\"}}")).or_default() +=
                     *rows as f64;
@@ -204,9 +234,7 @@ impl Engine {
     /// Ends the workers after all that was told them.
     pub fn shutdown(self) {
         self.tell(|_| Command::Shutdown);
-        if let Err(reason) = self.thread.join() {
-            std::panic::resume_unwind(reason);
-        }
+        _ = self.thread.join();
     }
 }
 

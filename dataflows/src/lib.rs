@@ -12,11 +12,13 @@
 //! | `render` | | a plan to operators: one walk, one `match`; arrangements shared by what they hold and by what key |
 //! | `tap` | | the changes of a table or view inside a worker, for those that read them, now or later |
 //! | `state` | | groups, top rows, latest versions: state by key, stepped one complete time after the other |
+//! | `ward`, [`contain`] | | what keeps one dataflow from harming others: a budget, and contained panics |
 //! | [`row`], [`codec`] | [`row::Row`], [`codec::Codec`] | Arrow columns to compact bytes and back, where state needs bytes |
 //! | [`batch`] | [`Batch`], [`Tick`] | all changes of one view up to a time, and of all views at one time |
 //! | [`value`] | [`value::Value`] | one cell, borrowed, for those who print rows |
 pub mod batch;
 pub mod codec;
+pub mod contain;
 pub mod delta;
 pub mod engine;
 pub mod plan;
@@ -26,6 +28,7 @@ mod state;
 pub mod table;
 mod tap;
 pub mod value;
+mod ward;
 mod worker;
 
 pub use batch::{Batch, Failure, Position, Tick, View};

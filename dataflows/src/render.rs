@@ -31,6 +31,7 @@ use crate::state::topk::{TopK, Window};
 use crate::state::{Produced, Router, State};
 use crate::table::{Mode, Table};
 use crate::tap::Tap;
+use crate::ward::Ward;
 use crate::{Delta, Failure, Time};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -73,12 +74,26 @@ pub(crate) struct Renderer<'a, 's> {
     pub operators: Vec<String>,
     /// How much each stateful operator holds.
     pub sizes: Vec<Rc<Cell<usize>>>,
+    /// Stops all of its operators together.
+    ward: Arc<Ward>,
 }
 
 impl<'a, 's> Renderer<'a, 's> {
-    pub(crate) fn new(scope: Scope<'s, Time>, shared: &'a mut Shared, as_of: Time) -> Self {
+    pub(crate) fn new(scope: Scope<'s, Time>, shared: &'a mut Shared, as_of: Time, ward: &Arc<Ward>) -> Self {
+        let ward = ward.clone();
         let (done, errs, imported_errs, uses) = Default::default();
-        Renderer { scope, shared, as_of, done, errs, imported_errs, uses, operators: vec![], sizes: vec![] }
+        Renderer {
+            scope,
+            shared,
+            as_of,
+            done,
+            errs,
+            imported_errs,
+            uses,
+            operators: vec![],
+            sizes: vec![],
+            ward,
+        }
     }
 
     /// All failures of what was rendered so far.
@@ -133,7 +148,7 @@ impl<'a, 's> Renderer<'a, 's> {
                     return input;
                 }
                 self.operators.push("Map".into());
-                let (oks, errs) = map::map(input, filter, project.clone(), nullable(schema));
+                let (oks, errs) = map::map(input, filter, project.clone(), nullable(schema), &self.ward);
                 self.errs.push(errs);
                 oks
             }
@@ -190,7 +205,7 @@ impl<'a, 's> Renderer<'a, 's> {
             Plan::Flatten { input, lists, schema } => {
                 let input = self.plan(input);
                 self.operators.push("Flatten".into());
-                flatten::flatten(input, lists.clone(), nullable(schema))
+                flatten::flatten(input, lists.clone(), nullable(schema), &self.ward)
             }
             Plan::Temporal { input, from, until } => self.temporal(input, from, until),
         }
@@ -251,8 +266,13 @@ impl<'a, 's> Renderer<'a, 's> {
                 let project = columns
                     .iter()
                     .map(|i| -> Expr { Arc::new(Column::new(joined_schema.field(*i).name(), *i)) });
-                let (oks, errs) =
-                    map::map(joined, Some(filter.clone()), Some(project.collect()), nullable(schema));
+                let (oks, errs) = map::map(
+                    joined,
+                    Some(filter.clone()),
+                    Some(project.collect()),
+                    nullable(schema),
+                    &self.ward,
+                );
                 self.errs.push(errs);
                 oks
             }
@@ -269,7 +289,7 @@ impl<'a, 's> Renderer<'a, 's> {
     ) -> Oks<'s> {
         self.operators.push(name.into());
         let size = Rc::new(Cell::new(0));
-        let (oks, errs) = stateful::stateful(name, input, state, first, size.clone());
+        let (oks, errs) = stateful::stateful(name, input, state, first, size.clone(), &self.ward);
         self.sizes.push(size);
         self.errs.push(errs);
         oks
@@ -295,6 +315,16 @@ const CHECKED: &str = "checked by render::check before the plan was sent to the 
 
 /// Whether every operator of a plan can be rendered; says which column or function cannot be kept.
 pub(crate) fn check(plan: &Plan) -> Result<(), String> {
+    let expressions: Vec<&Expr> = match plan {
+        Plan::Map { filter, project, .. } => filter.iter().chain(project.iter().flatten()).collect(),
+        Plan::Join { filter, .. } | Plan::Outer { filter, .. } => filter.iter().collect(),
+        _ => vec![],
+    };
+    if expressions.into_iter().any(|expression| depth(expression) > DEPTH_MAX) {
+        return Err(format!(
+            "an expression is nested deeper than {DEPTH_MAX} operators: write IN (..) in the place of many ORs, or compute parts of it in a view below"
+        ));
+    }
     match plan {
         Plan::Get { .. } | Plan::Values { .. } | Plan::Map { .. } | Plan::Union { .. } | Plan::Negate(_) => {}
         Plan::Flatten { input, lists, .. } => flatten::check(&input.schema(), lists)?,
@@ -323,6 +353,13 @@ pub(crate) fn check(plan: &Plan) -> Result<(), String> {
         Plan::Local { .. } => {}
     }
     plan.inputs().into_iter().try_for_each(check)
+}
+
+/// How deep an expression may be: a worker's stack must do for it.
+const DEPTH_MAX: usize = 512;
+
+fn depth(expression: &Expr) -> usize {
+    1 + expression.children().into_iter().map(depth).max().unwrap_or(0)
 }
 
 /// The state of an outer join.

@@ -58,6 +58,18 @@ pub(crate) trait State {
     fn step(&mut self, time: Time, input: Vec<Keyed>, produced: &mut Produced);
     /// How many keys are held, for the metrics.
     fn len(&self) -> usize;
+    /// Whether more is held than a row for each key: all rows of the input, in some form.
+    fn holds_rows(&self) -> bool {
+        false
+    }
+}
+
+impl Keyed {
+    /// How much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let keys: usize = self.keys.iter().map(<[u8]>::len).sum();
+        keys + 24 * self.diffs.len() + crate::ward::bytes_of(&self.columns)
+    }
 }
 
 /// Encodes keys and splits rows by the worker that keeps them.

@@ -2,6 +2,7 @@
 use crate::codec::Codec;
 use crate::render::Reader;
 use crate::state::pick;
+use crate::ward::bytes_of;
 use crate::{Delta, Diff, Failure, Time};
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::datatypes::SchemaRef;
@@ -21,6 +22,8 @@ pub(crate) struct Tap {
     history: Option<Vec<(RecordBatch, Vec<Diff>)>>,
     /// Rows of the history, and how many it had when it was last consolidated. Insertions alone need no consolidation.
     rows: usize,
+    /// What the rows of the history take.
+    bytes: usize,
     rows_consolidated: usize,
     retracted: bool,
     /// Batches at the end of the history that were not put together yet.
@@ -40,9 +43,20 @@ impl Tap {
     /// A tap whose only reader is there from the start.
     pub(crate) fn forgetful(schema: &SchemaRef, upper: Time) -> Result<Tap, String> {
         let codec = Codec::new(schema)?;
-        let (rows, rows_consolidated, loose, retracted) = (0, 0, 0, false);
+        let (rows, bytes, rows_consolidated, loose, retracted) = (0, 0, 0, 0, false);
         let (errs, readers) = Default::default();
-        Ok(Tap { codec, history: None, rows, rows_consolidated, retracted, loose, errs, upper, readers })
+        Ok(Tap {
+            codec,
+            history: None,
+            rows,
+            bytes,
+            rows_consolidated,
+            retracted,
+            loose,
+            errs,
+            upper,
+            readers,
+        })
     }
 
     /// Adds changes, and says that no others before `upper` will come.
@@ -68,6 +82,7 @@ impl Tap {
         if let Some(history) = &mut self.history {
             for delta in deltas {
                 self.rows += delta.len();
+                self.bytes += bytes_of(&delta.rows) + 8 * delta.len();
                 self.retracted |= delta.diffs.iter().any(|d| *d < 0);
                 history.push((delta.rows.clone(), delta.diffs.clone()));
                 self.loose += 1;
@@ -96,6 +111,7 @@ impl Tap {
         let deltas = history.into_iter().map(|(rows, diffs)| Delta { time: 0, rows, diffs }).collect();
         let deltas = consolidate(deltas, &self.codec);
         self.rows = deltas.iter().map(Delta::len).sum();
+        self.bytes = deltas.iter().map(|d| bytes_of(&d.rows) + 8 * d.len()).sum();
         self.rows_consolidated = self.rows;
         self.loose = deltas.len();
         self.history = Some(deltas.into_iter().map(|d| (d.rows, d.diffs)).collect());
@@ -116,6 +132,17 @@ impl Tap {
 
     pub(crate) fn follow(&mut self, reader: &Rc<RefCell<Reader>>) {
         self.readers.push(Rc::downgrade(reader));
+    }
+
+    /// Lets the rows go: who comes late finds the failures only.
+    pub(crate) fn forget(&mut self) {
+        self.history = Some(Vec::new());
+        (self.rows, self.bytes, self.rows_consolidated, self.loose) = (0, 0, 0, 0);
+    }
+
+    /// What the history takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Rows in the history: at least as many as there are now.

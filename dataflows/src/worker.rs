@@ -5,6 +5,7 @@ use crate::plan::{CLOCK, Plan, clock_schema};
 use crate::render::{Arrangement, Index, Renderer, Shared, publish};
 use crate::table::{Mode, Table};
 use crate::tap::Tap;
+use crate::ward::{Share, Ward};
 use crate::{Delta, Time, View};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMillisecondArray};
 use arrow::datatypes::Int64Type;
@@ -13,6 +14,7 @@ use differential_dataflow::trace::TraceReader;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use timely::progress::Antichain;
@@ -22,7 +24,8 @@ use timely::worker::Worker;
 pub(crate) enum Command {
     CreateTable(Arc<Table>),
     DropTable(Arc<str>),
-    CreateView(Arc<View>, Arc<Plan>),
+    /// The ward counts for all workers together.
+    CreateView(Arc<View>, Arc<Plan>, Arc<Ward>),
     DropView(Arc<str>),
     /// This worker's share of the rows of a tick, and its end.
     Tick(Time, Vec<(Arc<str>, RecordBatch)>),
@@ -44,6 +47,8 @@ pub(crate) struct DataflowReport {
     pub description: String,
     pub operators: Vec<String>,
     pub state_rows: usize,
+    /// What it holds, about.
+    pub state_bytes: usize,
     pub uses: Vec<String>,
     pub users: Vec<String>,
 }
@@ -64,7 +69,14 @@ struct ViewState {
     created_at: Time,
     operators: Vec<String>,
     sizes: Vec<Rc<Cell<usize>>>,
+    ward: Arc<Ward>,
+    /// Its rows, for those that read it.
+    tap: Rc<RefCell<Tap>>,
+    share: Share,
 }
+
+/// What an update of an arrangement takes, about.
+const UPDATE_BYTES: usize = 96;
 
 /// Ticks a worker takes in before their outputs are complete.
 const TICKS_OPEN_MAX: usize = 2;
@@ -81,6 +93,8 @@ pub(crate) struct Local<'w> {
     output: Sender<Output>,
     report: Arc<Mutex<Report>>,
     report_due: bool,
+    /// What one arrangement or table may hold at this worker.
+    bytes_max: usize,
 }
 
 impl<'w> Local<'w> {
@@ -88,7 +102,9 @@ impl<'w> Local<'w> {
         worker: &'w mut Worker,
         output: Sender<Output>,
         report: Arc<Mutex<Report>>,
+        bytes_max: usize,
     ) -> Local<'w> {
+        let bytes_max = bytes_max / worker.peers();
         let mut shared = Shared::default();
         let clock = Tap::new(&clock_schema(), 0).expect("a timestamp can be kept");
         shared.taps.insert(CLOCK.into(), Rc::new(RefCell::new(clock)));
@@ -103,6 +119,7 @@ impl<'w> Local<'w> {
             output,
             report,
             report_due: true,
+            bytes_max,
         };
         local.set_clock(0);
         local
@@ -127,12 +144,16 @@ impl<'w> Local<'w> {
     }
 
     /// Runs until told to stop, or until nobody can tell it anything any more.
-    pub(crate) fn run(mut self, commands: &Receiver<Command>) {
+    pub(crate) fn run(mut self, commands: &Receiver<Command>, broken: &AtomicBool) {
         loop {
+            // What another worker left half done cannot be completed.
+            if broken.load(Ordering::Relaxed) {
+                return;
+            }
             let mut idle = true;
             while self.open.len() < TICKS_OPEN_MAX {
                 match commands.try_recv() {
-                    Ok(Command::Shutdown) | Err(TryRecvError::Disconnected) => return self.finish(),
+                    Ok(Command::Shutdown) | Err(TryRecvError::Disconnected) => return self.finish(broken),
                     Ok(command) => self.apply(command),
                     Err(TryRecvError::Empty) => break,
                 }
@@ -148,10 +169,11 @@ impl<'w> Local<'w> {
     }
 
     fn apply(&mut self, command: Command) {
+        crate::contain::fault(|| format!("worker {}", self.worker.index()));
         match command {
             Command::CreateTable(table) => self.create_table(table),
             Command::DropTable(name) => self.drop_table(&name),
-            Command::CreateView(view, plan) => self.create_view(view, &plan),
+            Command::CreateView(view, plan, ward) => self.create_view(view, &plan, ward),
             Command::DropView(name) => self.drop_view(&name),
             Command::Tick(time, rows) => self.tick(time, rows),
             Command::Shutdown => unreachable!("ends the loop"),
@@ -173,10 +195,11 @@ impl<'w> Local<'w> {
                 let (as_of, shared, feed, codec) =
                     (self.told, &mut self.shared, raw.clone(), Codec::new(&table.schema));
                 let codec = codec.expect(CHECKED);
+                let ward = Ward::new(format!("table {}", table.name), self.bytes_max);
                 let sizes = self.worker.dataflow_named::<Time, _, _>(&table.name, |scope| {
-                    let mut renderer = Renderer::new(scope, shared, as_of);
+                    let mut renderer = Renderer::new(scope, shared, as_of, &ward);
                     let (oks, errs) = (renderer.latest(&table, &feed), renderer.errs());
-                    publish(oks, errs, codec, move |upper, deltas, errs| {
+                    publish(oks, errs, codec, ward, move |upper, deltas, errs| {
                         tap.borrow_mut().push(&deltas, &errs, upper)
                     });
                     renderer.sizes
@@ -219,11 +242,13 @@ impl<'w> Local<'w> {
         let no_columns = Arc::new(arrow::datatypes::Schema::empty());
         let tap = Rc::new(RefCell::new(Tap::new(&no_columns, as_of).expect(CHECKED)));
         let (kept, codec) = (tap.clone(), Codec::new(&no_columns).expect(CHECKED));
+        let ward = Ward::new(format!("the arrangement by {description}"), self.bytes_max);
         self.worker.dataflow_named::<Time, _, _>(&format!("Arrange {description}"), |scope| {
-            let mut renderer = Renderer::new(scope, shared, as_of);
+            let mut renderer = Renderer::new(scope, shared, as_of, &ward);
             let trace = renderer.arrange(index);
+            let share = Share::new(&ward);
             let errs = renderer.errs();
-            publish(renderer.nothing(), errs, codec, move |upper, _, errs| {
+            publish(renderer.nothing(), errs, codec, ward.clone(), move |upper, _, errs| {
                 kept.borrow_mut().push(&[], &errs, upper)
             });
             Arrangement {
@@ -235,11 +260,12 @@ impl<'w> Local<'w> {
                 operators: renderer.operators,
                 sizes: renderer.sizes,
                 description,
+                share,
             }
         })
     }
 
-    fn create_view(&mut self, view: Arc<View>, plan: &Plan) {
+    fn create_view(&mut self, view: Arc<View>, plan: &Plan, ward: Arc<Ward>) {
         self.install_arrangements(plan);
         let name = view.name.clone();
         let tap = Rc::new(RefCell::new(Tap::new(&view.schema, self.told).expect(CHECKED)));
@@ -247,17 +273,19 @@ impl<'w> Local<'w> {
         let dataflow = self.worker.next_dataflow_index();
         let (as_of, shared) = (self.told, &mut self.shared);
         let (reached, seals, kept) = (upper.clone(), self.seals.clone(), tap.clone());
+        let rows = tap.clone();
         let codec = Codec::new(&view.schema).expect(CHECKED);
         let state = self.worker.dataflow_named::<Time, _, _>(&name, |scope| {
-            let mut renderer = Renderer::new(scope, shared, as_of);
+            let mut renderer = Renderer::new(scope, shared, as_of, &ward);
             let (oks, errs) = (renderer.plan(plan), renderer.errs());
-            publish(oks, errs, codec, move |upper, changes, errs| {
+            publish(oks, errs, codec, ward.clone(), move |upper, changes, errs| {
                 kept.borrow_mut().push(&changes, &errs, upper);
                 reached.set(upper);
                 seals.borrow_mut().push(Seal { view: view.clone(), upper, changes, errs });
             });
             let (uses, operators, sizes) = (renderer.uses, renderer.operators, renderer.sizes);
-            ViewState { dataflow, uses, upper, created_at: as_of, operators, sizes }
+            let share = Share::new(&ward);
+            ViewState { dataflow, uses, upper, created_at: as_of, operators, sizes, ward, tap: rows, share }
         });
         for used in &state.uses {
             let used = self.shared.arrangements.get_mut(used).expect("what is read is there");
@@ -328,9 +356,18 @@ impl<'w> Local<'w> {
         self.compact();
     }
 
-    /// History that nobody can ask for any more may be forgotten.
+    /// History that nobody can ask for any more may be forgotten; what is held is counted.
     fn compact(&mut self) {
+        for view in self.views.values_mut() {
+            if view.ward.stopped().is_some() && view.tap.borrow().rows() > 0 {
+                view.tap.borrow_mut().forget();
+            }
+            view.share.set(view.tap.borrow().bytes());
+        }
         for arrangement in self.shared.arrangements.values_mut() {
+            let mut updates = 0;
+            arrangement.trace.clone().map_batches(|batch| updates += batch.updates);
+            arrangement.share.set(updates * UPDATE_BYTES);
             let mut upper = Antichain::new();
             arrangement.trace.read_upper(&mut upper);
             let upper = upper.first().copied().unwrap_or(self.told);
@@ -351,7 +388,7 @@ impl<'w> Local<'w> {
         }
         let seals = std::mem::take(&mut *self.seals.borrow_mut());
         if moved || !seals.is_empty() {
-            let output = Output { worker: self.worker.index(), told: self.told, seals };
+            let output = Output { worker: self.worker.index(), told: self.told, seals, failure: None };
             // Nobody listens any more only when the process ends.
             _ = self.output.send(output);
         }
@@ -373,6 +410,7 @@ impl<'w> Local<'w> {
                 description: format!("view {name}"),
                 operators: view.operators.clone(),
                 state_rows: sum(&view.sizes),
+                state_bytes: view.ward.bytes(),
                 uses: view.uses.iter().cloned().collect(),
                 users: vec![],
             };
@@ -385,6 +423,7 @@ impl<'w> Local<'w> {
                 description: arrangement.description.clone(),
                 operators: arrangement.operators.clone(),
                 state_rows: rows + sum(&arrangement.sizes),
+                state_bytes: rows * UPDATE_BYTES,
                 uses: arrangement.uses.iter().cloned().collect(),
                 users: arrangement.users.iter().map(short).collect(),
             };
@@ -404,8 +443,9 @@ impl<'w> Local<'w> {
     }
 
     /// Completes what was told, then lets everything go, consumers first.
-    fn finish(mut self) {
-        while self.views.values().any(|view| view.upper.get() <= self.told) {
+    fn finish(mut self, broken: &AtomicBool) {
+        let broken = || broken.load(Ordering::Relaxed);
+        while !broken() && self.views.values().any(|view| view.upper.get() <= self.told) {
             self.worker.step_or_park(Some(Duration::from_millis(1)));
             self.hand_over();
         }

@@ -75,7 +75,7 @@ fn pick(input: Plan, a: Expr, b: Expr) -> Plan {
 
 fn aggregate(input: Plan, group: Vec<usize>, function: Function) -> Plan {
     let one = |argument| Aggregate {
-        function,
+        function: function.clone(),
         argument,
         distinct: false,
         filter: None,

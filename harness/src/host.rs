@@ -94,7 +94,7 @@ impl Host for Process {
         // Held until the statement stands: others see it installed and kept, or not at all.
         let mut catalogue = self.shared.catalogue.lock().expect("no thread panics with the catalogue");
         let mut next = catalogue.clone();
-        let sql = queries::declare::originated(sql, || self.fresh_origin())?;
+        let sql = queries::declare::contained(|| queries::declare::originated(sql, || self.fresh_origin()))?;
         let declared = next.declare(&sql)?;
         maintainable(&declared).map_err(DeclareError::Unsupported)?;
         let names = declared.iter().map(|one| one.name().to_string()).collect();

@@ -1,7 +1,7 @@
 //! `Tallyflow`: all of it inside a program of yours, without a server.
 use crate::Error;
 use crate::data::Data;
-use crate::pipeline::{Pipeline, Setting};
+use crate::pipeline::{Pipeline, STATE_BYTES_MAX, Setting};
 use crate::ticks::End;
 use queries::DeclareError;
 use queries::session::{Answer, Limits, Session};
@@ -20,11 +20,20 @@ pub struct Config {
     pub tick_events: usize,
     /// What one statement may use.
     pub limits: Limits,
+    /// What the state of one view may take, about; a view that needs more is stopped, and has an error in place of its rows.
+    pub state_bytes_max: usize,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { data: None, catalogue: None, workers: 1, tick_events: 65_536, limits: Limits::default() }
+        Config {
+            data: None,
+            catalogue: None,
+            workers: 1,
+            tick_events: 65_536,
+            limits: Limits::default(),
+            state_bytes_max: STATE_BYTES_MAX,
+        }
     }
 }
 
@@ -62,6 +71,7 @@ impl Tallyflow {
         // One writer waits for each of its statements: there is nothing to gather.
         setting.pace.wait = Some(std::time::Duration::from_millis(1));
         setting.limits = config.limits;
+        setting.state_bytes_max = config.state_bytes_max;
         let pipeline = Pipeline::start(data, &setting)?;
         let ends = pipeline.log().ends();
         pipeline.visible().wait(None, |reach| reach.restored && reach.covers(&ends))?;

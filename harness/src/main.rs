@@ -8,10 +8,18 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // For tests of what a panic does.
+    if let Ok(place) = std::env::var("TALLYFLOW_FAULT") {
+        dataflows::contain::inject(&place);
+    }
     // A thread that panics has met a bug; what it leaves half done must not be read.
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);
+        // It ends one statement or one view, whose error it becomes.
+        if dataflows::contain::is_contained() {
+            return;
+        }
         eprintln!(
             "tallyflow: this is a bug; the process stops, and resumes from its log when it is started again"
         );

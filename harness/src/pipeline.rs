@@ -41,7 +41,12 @@ pub struct Setting {
     pub partitions: u32,
     /// What one SQL statement may use.
     pub limits: Limits,
+    /// What the state of one view may take; a view that needs more is stopped.
+    pub state_bytes_max: usize,
 }
+
+/// What the state of one view may take where nothing is said.
+pub const STATE_BYTES_MAX: usize = 8 << 30;
 
 impl Setting {
     /// For a process that serves: ticks follow the wall clock, 10 ms apart when a little arrives, 25 ms when much does.
@@ -56,6 +61,7 @@ impl Setting {
             wall: wall(),
             partitions: 1,
             limits: Limits::default(),
+            state_bytes_max: STATE_BYTES_MAX,
         }
     }
 
@@ -91,8 +97,8 @@ impl Pipeline {
         }
 
         let (output, outputs) = bounded(OUTPUTS_IN_FLIGHT);
-        let engine =
-            Engine::start(setting.workers, output).map_err(|why| Error::failed("start the engine", why))?;
+        let engine = Engine::start_bounded(setting.workers, output, setting.state_bytes_max)
+            .map_err(|why| Error::failed("start the engine", why))?;
         let generation = chrono::Utc::now().timestamp_micros() as u64;
         let shared = Shared {
             log,

@@ -238,8 +238,14 @@ impl Publisher {
             // Held until the ticks are applied: a view is dropped before a tick or after it.
             let collector = self.collector.clone();
             let mut collector = collector.lock().expect("no thread panics with the collector");
-            collector.absorb(first);
-            outputs.try_iter().for_each(|output| collector.absorb(output));
+            for output in std::iter::once(first).chain(outputs.try_iter()) {
+                if let Some(why) = output.failure {
+                    return Err(Error::Failed(format!(
+                        "{why}: this is a bug; nothing goes on, and all is made again from the log after a restart"
+                    )));
+                }
+                collector.absorb(output);
+            }
             while let Some((mut tick, complete)) = collector.next() {
                 let time = tick.upper - 1;
                 self.bindings.sync(time)?;

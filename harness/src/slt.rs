@@ -8,9 +8,11 @@
 //! | [`database`] | the product as `sqllogictest` sees it |
 //! | [`external`] | tables over CSV files |
 //! | [`compare`] | whether rows are the expected ones |
+//! | [`differs`] | answers of PostgreSQL that are not those of the suites |
 //! | [`report`] | the counts |
 pub mod compare;
 pub mod database;
+pub mod differs;
 pub mod external;
 pub mod report;
 pub mod run;
@@ -84,7 +86,7 @@ pub struct Options {
     #[arg(long)]
     pub data: Option<PathBuf>,
     /// A file is given up when a record takes longer.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 100)]
     pub seconds_max: u64,
 }
 

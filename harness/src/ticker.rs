@@ -347,8 +347,11 @@ impl Ticker {
         Ok(())
     }
 
-    /// Shows the rows of a table to readers, as a view of its name.
+    /// Shows the rows of a table to readers, as a view of its name, unless that is being done.
     fn publish(&mut self, table: &Arc<Table>) {
+        if self.shared.collector.lock().expect("no thread panics with the collector").has(&table.name) {
+            return;
+        }
         let key = match &table.mode {
             Mode::Changes { key } if !key.is_empty() => key.clone(),
             Mode::Append | Mode::Latest { .. } | Mode::Changes { .. } => {

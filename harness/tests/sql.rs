@@ -100,6 +100,56 @@ const LIFE: &[(&str, &str)] = &[
     ("SELEC 1", "! "),
 ];
 
+/// Functions, clauses without meaning, and what goes with a table.
+const USED: &[(&str, &str)] = &[
+    (
+        "CREATE TABLE b (a INT, ts TIMESTAMP, WATERMARK FOR ts AS ts - INTERVAL '5 s') APPEND ONLY",
+        "CREATE TABLE",
+    ),
+    ("CREATE FUNCTION twice(n INT) RETURNS INT LANGUAGE SQL AS 'SELECT n + n'", "CREATE FUNCTION"),
+    (
+        "INSERT INTO b VALUES (twice(2), '2020-04-15 8:05'), (4, '2020-04-15 08:06:07'), (5, NULL)",
+        "INSERT 0 3",
+    ),
+    ("SELECT ts FROM b WHERE ts < '2020-04-15 08:06'", "2020-04-15T08:05:00"),
+    ("CREATE VIEW one AS SELECT twice(a) AS a FROM b", "CREATE VIEW"),
+    (
+        "CREATE MATERIALIZED VIEW two AS SELECT a FROM one ORDER BY a FETCH FIRST ROW WITH TIES",
+        "CREATE MATERIALIZED VIEW",
+    ),
+    ("CREATE MATERIALIZED VIEW three AS SELECT a + 1 AS a FROM two", "CREATE MATERIALIZED VIEW"),
+    ("SELECT a FROM b ORDER BY a FETCH FIRST 1 ROW WITH TIES", "4/4"),
+    ("SELECT * FROM three", "9/9"),
+];
+const DROPPED: &[(&str, &str)] = &[
+    ("SELECT twice(a) AS n FROM three", "18/18"),
+    ("DROP FUNCTION twice", "DROP FUNCTION"),
+    ("DROP FUNCTION twice", "! no function"),
+    ("DROP FUNCTION IF EXISTS twice", "DROP FUNCTION"),
+    ("SELECT twice(1)", "! twice"),
+    ("SELECT * FROM three", "9/9"),
+    ("DROP TABLE b", "! used by"),
+    ("DROP VIEW b CASCADE", "! DROP TABLE"),
+    ("DROP TABLE b CASCADE", "DROP TABLE"),
+    ("SHOW VIEWS", ""),
+    ("DROP TABLE IF EXISTS b CASCADE", "DROP TABLE"),
+];
+
+#[test]
+fn functions_and_what_uses_a_table_are_there_again_until_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { data: Some(folder.path().join("data")), workers: 2, ..Config::default() };
+    let tallyflow = Tallyflow::open(config.clone()).unwrap();
+    all(&tallyflow, USED);
+    tallyflow.close().unwrap();
+    let tallyflow = Tallyflow::open(config.clone()).unwrap();
+    all(&tallyflow, DROPPED);
+    tallyflow.close().unwrap();
+    let tallyflow = Tallyflow::open(config).unwrap();
+    all(&tallyflow, &[("SHOW VIEWS", ""), ("SELECT twice(1)", "! twice")]);
+    tallyflow.close().unwrap();
+}
+
 #[test]
 fn statements_do_what_they_say() {
     let tallyflow = Tallyflow::open(Config::default()).unwrap();

@@ -201,6 +201,9 @@ const QUERIES: &[&str] = &[
     "SELECT v FROM a OFFSET 4",
     "SELECT v FROM a ORDER BY v DESC NULLS LAST OFFSET 1 LIMIT 1 + 1",
     "SELECT v FROM a ORDER BY v FETCH FIRST 2 ROWS ONLY",
+    "SELECT v % 3 AS r, k FROM a ORDER BY r DESC, 2 FETCH FIRST 2 ROWS WITH TIES",
+    "SELECT k, sum(v) AS s FROM a GROUP BY k ORDER BY count(*) FETCH FIRST ROW WITH TIES",
+    "SELECT v, NTH_VALUE(v, NULL) OVER (ORDER BY v) AS n FROM a",
     "SELECT v FROM a LIMIT 0",
     "SELECT count(*) AS n FROM (SELECT v FROM a LIMIT 3 OFFSET 1) x",
     "SELECT v FROM (SELECT v, k FROM a ORDER BY v DESC LIMIT 6) x LIMIT 2",
@@ -264,7 +267,8 @@ fn what_cannot_be_answered_as_in_postgresql_is_refused() {
         ("SELECT row_number() FILTER (WHERE v > 1) OVER () AS n FROM a", "FILTER"),
         ("SELECT lag(v, k) OVER (ORDER BY v) AS n FROM a", "constant integer"),
         ("SELECT ntile(0) OVER (ORDER BY v) AS n FROM a", "greater than 0"),
-        ("SELECT v FROM a ORDER BY v FETCH FIRST 2 ROWS WITH TIES", "RANK()"),
+        ("SELECT DISTINCT v FROM a ORDER BY v FETCH FIRST 2 ROWS WITH TIES", "RANK()"),
+        ("SELECT lag(v, NULL) OVER (ORDER BY v) AS n FROM a", "write NULL"),
         ("SELECT v FROM a LIMIT -1", "negative"),
     ];
     for (sql, words) in cases {

@@ -92,7 +92,7 @@ impl Catalogue {
             let (file, statement) = pending.remove(next);
             let added = match statement.kind {
                 Kind::Function(function) => catalogue.add_function(&statement.name, *function),
-                Kind::DropFunction => catalogue.drop_function(&statement.name),
+                Kind::DropFunction(_) => catalogue.drop_function(&statement.name),
                 _ => catalogue.add(statement).map(|_| ()),
             };
             added.map_err(|why| in_file(&file, why))?;
@@ -102,6 +102,10 @@ impl Catalogue {
 
     /// Declares every statement of a text, or none.
     pub fn declare(&mut self, sql: &str) -> Result<Vec<Declared>, DeclareError> {
+        declare::contained(|| self.declared(sql))
+    }
+
+    fn declared(&mut self, sql: &str) -> Result<Vec<Declared>, DeclareError> {
         let statements = declare::parse(sql)?;
         if statements.is_empty() {
             return Err(DeclareError::Syntax {
@@ -114,8 +118,10 @@ impl Catalogue {
         for statement in statements {
             match statement.kind {
                 Kind::Function(function) => next.add_function(&statement.name, *function)?,
-                Kind::DropFunction if statement.if_not_exists => _ = next.drop_function(&statement.name),
-                Kind::DropFunction => next.drop_function(&statement.name)?,
+                Kind::DropFunction(must_be) => match next.drop_function(&statement.name) {
+                    Err(why) if must_be => return Err(why),
+                    _ => {}
+                },
                 _ => declared.push(next.add(statement)?),
             }
         }
@@ -165,6 +171,19 @@ impl Catalogue {
         Ok(())
     }
 
+    /// All that uses a name, through others too: what uses another stands before it.
+    pub fn dependents(&self, name: &str) -> Vec<String> {
+        let mut found = BTreeSet::from([name.to_string()]);
+        let mut list = vec![];
+        for entry in &self.entries {
+            if !entry.uses.is_disjoint(&found) {
+                found.insert(entry.declared.name().to_string());
+                list.insert(0, entry.declared.name().to_string());
+            }
+        }
+        list
+    }
+
     /// Every declaration: what one uses stands before it.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
@@ -204,6 +223,10 @@ impl Catalogue {
 
     /// Compiles a query, or the query of a `CREATE VIEW`, without declaring it.
     pub fn compile(&self, sql: &str) -> Result<Compiled, DeclareError> {
+        declare::contained(|| self.compiled_alone(sql))
+    }
+
+    fn compiled_alone(&self, sql: &str) -> Result<Compiled, DeclareError> {
         let mut statements = declare::parse(sql)?;
         let statement = match (statements.pop(), statements.is_empty()) {
             (Some(only), true) => only,
@@ -219,7 +242,7 @@ impl Catalogue {
             Kind::Table(_) => {
                 Err(DeclareError::Invalid("a table has no plan: name a view or write a SELECT".into()))
             }
-            Kind::Function(_) | Kind::DropFunction => {
+            Kind::Function(_) | Kind::DropFunction(_) => {
                 Err(DeclareError::Invalid("a function has no plan: write a SELECT that calls it".into()))
             }
         }
@@ -257,7 +280,7 @@ impl Catalogue {
             Kind::MaterializedView(query, key) => {
                 Declared::MaterializedView(Arc::new(self.compiled(&name, &sql, *query, key.as_deref())?))
             }
-            Kind::Function(_) | Kind::DropFunction | Kind::Query(_) => {
+            Kind::Function(_) | Kind::DropFunction(_) | Kind::Query(_) => {
                 return Err(DeclareError::Unsupported(
                     "a query without a name cannot be declared: write CREATE MATERIALIZED VIEW name AS before it".into(),
                 ));
@@ -281,13 +304,19 @@ impl Catalogue {
 
     pub(crate) fn relations(&self) -> Relations {
         let relation = |entry: &Entry| match &entry.declared {
-            Declared::Table(mapping) => Relation { schema: mapping.table.schema.clone(), query: None },
+            Declared::Table(mapping) => {
+                let key = match &mapping.table.mode {
+                    Mode::Changes { key } => key.clone(),
+                    Mode::Append | Mode::Latest { .. } => vec![],
+                };
+                Relation { schema: mapping.table.schema.clone(), query: None, key }
+            }
             Declared::View { query, .. } => {
                 let schema: Schema = query.schema().as_arrow().clone();
-                Relation { schema: Arc::new(schema), query: Some(query.as_ref().clone()) }
+                Relation { schema: Arc::new(schema), query: Some(query.as_ref().clone()), key: vec![] }
             }
             Declared::MaterializedView(compiled) => {
-                Relation { schema: compiled.view.schema.clone(), query: None }
+                Relation { schema: compiled.view.schema.clone(), query: None, key: vec![] }
             }
         };
         self.entries

@@ -1,10 +1,14 @@
 //! SQL text to statements: what stands where, before any name is looked up.
+mod bounds;
 pub(crate) mod create;
+pub(crate) mod dialect;
 pub mod error;
 pub(crate) mod mutual;
 mod spelling;
 mod table;
 pub(crate) mod text;
+
+pub use bounds::contained;
 
 use crate::DeclareError;
 use crate::rewrite::functions::{self, Function};
@@ -41,8 +45,8 @@ pub enum Kind {
     MaterializedView(Box<ast::Query>, Option<Vec<String>>),
     /// `CREATE FUNCTION .. LANGUAGE SQL`.
     Function(Box<Function>),
-    /// `DROP FUNCTION`, which stands among the statements like a declaration.
-    DropFunction,
+    /// `DROP FUNCTION`, and whether there needs to be one.
+    DropFunction(bool),
     /// A bare query, for those who explain one.
     Query(Box<ast::Query>),
 }
@@ -106,13 +110,11 @@ fn statement(mut parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareErro
                 Ok(Statement { name: name.into(), sql, names: vec![], kind, if_not_exists: false })
             }
             ast::Statement::DropFunction(drop) => match drop.func_desc.as_slice() {
-                [only] => Ok(Statement {
-                    name: single_name(&only.name)?.into(),
-                    sql,
-                    names: vec![],
-                    kind: Kind::DropFunction,
-                    if_not_exists: drop.if_exists,
-                }),
+                [only] => {
+                    let kind = Kind::DropFunction(!drop.if_exists);
+                    let name = single_name(&only.name)?.into();
+                    Ok(Statement { name, sql, names: vec![], kind, if_not_exists: false })
+                }
                 _ => Err(DeclareError::Unsupported("DROP FUNCTION takes one function".into())),
             },
             other => Err(not_declared(&other.to_string())),

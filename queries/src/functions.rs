@@ -7,6 +7,7 @@
 //! | `operators` | operators that are planned otherwise |
 //! | `rewrite` | casts and operators whose meaning depends on types |
 //! | `call` | a function of ours as DataFusion calls it |
+//! | `guarded` | functions of DataFusion that get a bound |
 //! | `array`, `cast`, `numeric`, `text`, `datetime`, `interval`, `calendar`, `template`, `picture`, `json` | the functions |
 mod array;
 mod calendar;
@@ -14,6 +15,7 @@ mod call;
 mod cast;
 pub(crate) mod checked;
 mod datetime;
+mod guarded;
 mod interval;
 mod json;
 mod numeric;
@@ -25,6 +27,7 @@ mod syntax;
 mod template;
 mod text;
 
+pub(crate) use rewrite::common_number;
 pub use sql_type::sql_type;
 pub use syntax::rewrite as postgresql_syntax;
 
@@ -61,6 +64,7 @@ pub fn state(config: SessionConfig) -> SessionState {
         let function = function.with_aliases(names);
         state.register_udf(Arc::new(function)).expect("a session state registers every function");
     }
+    guarded::guard(&mut state);
     state
         .register_function_rewrite(Arc::new(rewrite::PostgreSql))
         .expect("a session state registers every rewrite");

@@ -6,6 +6,7 @@
 //! | [`ddl`] | clauses of CREATE TABLE that mean nothing here |
 //! | `windowing` | TUMBLE, HOP, CUMULATE and SESSION in FROM |
 //! | `elements` | functions that give rows: written as UNNEST of a list |
+//! | `values` | VALUES with floats and other numbers in one column |
 //! | `clock` | current_date, localtimestamp and the like: written with now() |
 //! | [`functions`] | CREATE FUNCTION .. LANGUAGE SQL: written out where they are called |
 mod clock;
@@ -13,13 +14,14 @@ pub mod ddl;
 mod elements;
 pub mod functions;
 pub(crate) mod tokens;
+mod values;
 mod windowing;
 
 use crate::DeclareError;
+use crate::declare::dialect::{self, POSTGRES};
 use datafusion::sql::sqlparser::ast::{self, Expr, Query, Select, TableFactor, VisitMut, VisitorMut};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{TokenWithSpan, Tokenizer};
 use std::ops::ControlFlow;
 
 /// Rewrites a query in place. What was rewritten is not rewritten again.
@@ -34,6 +36,11 @@ struct Rewriter;
 
 impl VisitorMut for Rewriter {
     type Break = DeclareError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DeclareError> {
+        values::rewrite(&mut query.body);
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DeclareError> {
         flow(windowing::rewrite(factor).and_then(|()| elements::in_from(factor)))
@@ -62,18 +69,24 @@ fn flow(found: Result<(), DeclareError>) -> ControlFlow<DeclareError> {
 }
 
 /// A text of our own as syntax, without places: they would not be those of the author's text.
-fn parser(sql: &str) -> Result<Parser<'static>, DeclareError> {
-    const DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&DIALECT, sql).tokenize().map_err(|why| invalid(sql, why.to_string()))?;
-    Ok(Parser::new(&DIALECT).with_tokens(tokens))
+fn parsed<T>(
+    sql: &str,
+    parse: impl Fn(&mut Parser<'static>) -> Result<T, ParserError>,
+) -> Result<T, DeclareError> {
+    let tokens = Tokenizer::new(&POSTGRES, sql).tokenize().map_err(|why| invalid(sql, why.to_string()))?;
+    let tokens: Vec<TokenWithSpan> = tokens.into_iter().map(TokenWithSpan::wrap).collect();
+    dialect::parsed(&tokens, |dialect, tokens| {
+        parse(&mut Parser::new(dialect).with_tokens_with_locations(tokens))
+    })
+    .map_err(|why| invalid(sql, why.to_string()))
 }
 
-fn query(sql: &str) -> Result<Query, DeclareError> {
-    parser(sql)?.parse_query().map(|query| *query).map_err(|why| invalid(sql, why.to_string()))
+pub(crate) fn query(sql: &str) -> Result<Query, DeclareError> {
+    parsed(sql, |parser| parser.parse_query().map(|query| *query))
 }
 
-fn expression(sql: &str) -> Result<Expr, DeclareError> {
-    parser(sql)?.parse_expr().map_err(|why| invalid(sql, why.to_string()))
+pub(crate) fn expression(sql: &str) -> Result<Expr, DeclareError> {
+    parsed(sql, |parser| parser.parse_expr())
 }
 
 fn invalid(sql: &str, why: String) -> DeclareError {
@@ -158,6 +171,10 @@ mod tests {
                  FROM t WHERE ts IS NOT NULL) AS __marked) AS __numbered) AS t",
             ),
             ("SELECT current_date", "SELECT CAST(now() AS DATE) AS current_date"),
+            (
+                "VALUES (1.5, 1), (-2, 2), ('NaN'::float8, NULL)",
+                "VALUES (CAST(1.5 AS DOUBLE PRECISION), 1), (CAST(-2 AS DOUBLE PRECISION), 2), ('NaN'::FLOAT8, NULL)",
+            ),
         ];
         for (written, expected) in cases {
             let mut found = query(written).unwrap_or_else(|why| panic!("{written}: {why}"));

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `script` | a text cut into statements, and what each asks for |
 //! | `read` | SELECT, by DataFusion over one consistent snapshot of tables and views |
+//! | `watch` | the time of a running query |
 //! | `write` | INSERT, UPDATE, DELETE and TRUNCATE, as changes of rows that the log keeps |
 //! | `describe` | what a write takes and gives, before it is run |
 //! | `words` | types as CREATE TABLE spells them |
@@ -12,11 +13,13 @@ mod describe;
 mod read;
 mod rows;
 mod script;
+mod watch;
 mod words;
 mod write;
 
 use crate::Catalogue;
 use crate::api::host::{DeclareError, Host, QueryKind};
+use crate::declare::contained;
 use crate::lower::names::shown;
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -130,11 +133,15 @@ impl Session {
 
     /// The same, with values for `$1`, `$2` and so on.
     pub fn execute_with(&self, sql: &str, parameters: &[ScalarValue]) -> Result<Vec<Answer>, DeclareError> {
-        self.pieces(sql)?.into_iter().map(|piece| self.run(piece, parameters)).collect()
+        contained(|| self.pieces(sql)?.into_iter().map(|piece| self.run(piece, parameters)).collect())
     }
 
     /// What the only statement of a text takes and gives.
     pub fn describe(&self, sql: &str) -> Result<Description, DeclareError> {
+        contained(|| self.described(sql))
+    }
+
+    fn described(&self, sql: &str) -> Result<Description, DeclareError> {
         let nothing = Description { columns: None, parameters: vec![] };
         match self.pieces(sql)?.pop().map(|piece| piece.act) {
             Some(Act::Select(query, _)) => self.0.describe(*query),
@@ -180,8 +187,13 @@ impl Session {
                 }
                 done(&tag)
             }
-            Act::Drop { names, kind, if_exists, tag } => {
+            Act::Drop { names, kind, if_exists, cascade, tag } => {
                 for name in names {
+                    if cascade && inner.host.catalogue().get(&name).map(crate::Declared::kind) == Some(kind) {
+                        for user in inner.host.catalogue().dependents(&name) {
+                            inner.host.drop_query(&user)?;
+                        }
+                    }
                     inner.drop_named(&name, kind, if_exists)?;
                 }
                 done(&tag)

@@ -59,6 +59,11 @@ impl Collector {
         self.views.insert(view.name.clone(), collected);
     }
 
+    /// Whether there is a view of this name, built or being built.
+    pub fn has(&self, name: &str) -> bool {
+        self.views.contains_key(name)
+    }
+
     /// A view was dropped.
     pub fn drop_view(&mut self, name: &str) {
         self.views.remove(name);

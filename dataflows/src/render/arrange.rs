@@ -4,6 +4,7 @@ use crate::codec::Codec;
 use crate::plan::Plan;
 use crate::row::{Row, RowBatcher, RowBuilder, RowSpine, hash};
 use crate::tap::Tap;
+use crate::ward::Share;
 use crate::{Delta, Diff, Time};
 use arrow::array::{Array, ArrayRef};
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
@@ -52,6 +53,8 @@ pub(crate) struct Arrangement {
     pub operators: Vec<String>,
     pub sizes: Vec<Rc<Cell<usize>>>,
     pub description: String,
+    /// What it holds.
+    pub share: Share,
 }
 
 impl Index {

@@ -1,10 +1,12 @@
 //! Lists taken apart: a row for each element, the other columns repeated. Linear, so it needs no state.
 use super::Oks;
 use crate::state::{batch_of, pick};
+use crate::ward::Ward;
 use crate::{Delta, Diff};
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array, UInt64Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, SchemaRef};
+use std::sync::Arc;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
 
@@ -22,13 +24,17 @@ pub(super) fn check(schema: &SchemaRef, lists: &[usize]) -> Result<(), String> {
 }
 
 /// Takes the lists of each row apart.
-pub(super) fn flatten<'s>(input: Oks<'s>, lists: Vec<usize>, schema: SchemaRef) -> Oks<'s> {
+pub(super) fn flatten<'s>(input: Oks<'s>, lists: Vec<usize>, schema: SchemaRef, ward: &Arc<Ward>) -> Oks<'s> {
+    let ward = ward.clone();
     input.unary(Pipeline, "Flatten", |_, _| {
         move |input, output| {
             input.for_each(|cap, data| {
                 let mut session = output.session(&cap);
-                data.drain(..)
-                    .for_each(|delta| apart(&delta, &lists, &schema, &mut |delta| session.give(delta)));
+                for delta in data.drain(..).filter(|_| ward.stopped().is_none()) {
+                    ward.contain("Flatten", || {
+                        apart(&delta, &lists, &schema, &mut |delta| session.give(delta))
+                    });
+                }
             });
         }
     })

@@ -2,6 +2,7 @@
 use super::{Errs, Oks};
 use crate::codec::Codec;
 use crate::tap::{Tap, consolidate};
+use crate::ward::{Share, Ward, bytes_of};
 use crate::{Delta, Diff, Failure, Time};
 use arrow::array::RecordBatch;
 use std::cell::RefCell;
@@ -93,6 +94,7 @@ pub(crate) fn publish<'s>(
     oks: Oks<'s>,
     errs: Errs<'s>,
     codec: Codec,
+    ward: Arc<Ward>,
     mut seal: impl FnMut(Time, Vec<Delta>, Vec<Failure>) + 'static,
 ) {
     let mut builder = OperatorBuilder::new("Publish".into(), oks.scope());
@@ -102,8 +104,22 @@ pub(crate) fn publish<'s>(
         let mut rows: BTreeMap<Time, Vec<Delta>> = BTreeMap::new();
         let mut failures: BTreeMap<(Time, Arc<str>), Diff> = BTreeMap::new();
         let mut upper: Time = 0;
+        let (mut share, mut told) = (Share::new(&ward), false);
+        let mut waiting = 0;
         move |frontiers| {
-            oks.for_each(|_, data| data.drain(..).for_each(|d| rows.entry(d.time).or_default().push(d)));
+            oks.for_each(|_, data| {
+                data.drain(..).for_each(|d| {
+                    waiting += bytes_of(&d.rows) + 8 * d.len();
+                    rows.entry(d.time).or_default().push(d);
+                });
+            });
+            share.set(waiting);
+            if let Some(why) = ward.stopped() {
+                rows.clear();
+                if !std::mem::replace(&mut told, true) {
+                    failures.insert((upper, why.clone()), 1);
+                }
+            }
             errs.for_each(|_, data| {
                 data.drain(..).for_each(|(m, t, d)| *failures.entry((t, m)).or_insert(0) += d);
             });
@@ -115,6 +131,8 @@ pub(crate) fn publish<'s>(
             upper = reached;
             let later = rows.split_off(&upper);
             let complete = std::mem::replace(&mut rows, later);
+            waiting = rows.values().flatten().map(|d| bytes_of(&d.rows) + 8 * d.len()).sum();
+            share.set(waiting);
             let changes = complete.into_values().flat_map(|deltas| consolidate(deltas, &codec)).collect();
             let later = failures.split_off(&(upper, Arc::from("")));
             let complete = std::mem::replace(&mut failures, later);

@@ -4,12 +4,14 @@ use super::{CHECKED, Oks, Renderer, nullable};
 use crate::codec::{Codec, Rows};
 use crate::plan::Expr;
 use crate::state::batch_of;
+use crate::ward::Ward;
 use crate::{Delta, Diff, Time};
 use arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::Operator;
 use datafusion::physical_expr::expressions::{BinaryExpr, Column};
 use differential_dataflow::operators::join::join_traces;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use timely::container::{Accountable, ContainerBuilder, PushInto};
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
@@ -164,9 +166,10 @@ impl<'s> Renderer<'_, 's> {
     ) -> Oks<'s> {
         let (a, b) = (self.arranged(left), self.arranged(right));
         self.operators.push("Join".into());
+        let (ward, matched) = (self.ward.clone(), self.ward.clone());
         let matches =
             join_traces::<_, _, _, _, MatchesBuilder>(a, b, move |key, l, r, time, d, e, builder| {
-                if predicate.as_ref().is_none_or(|p| p.holds(key, l, r)) {
+                if matched.stopped().is_none() && predicate.as_ref().is_none_or(|p| p.holds(key, l, r)) {
                     builder.push_into((key, l, r, time, d * e));
                 }
             });
@@ -174,7 +177,7 @@ impl<'s> Renderer<'_, 's> {
         let (_, right_values) = right.codecs().expect(CHECKED);
         let places = columns.iter().map(|column| place(*column, left, right)).collect();
         Expand { keys, left: left_values, right: right_values, places, schema: nullable(schema) }
-            .render(matches)
+            .render(matches, ward)
     }
 }
 
@@ -188,12 +191,14 @@ struct Expand {
 }
 
 impl Expand {
-    fn render<'s>(self, matches: Stream<'s, Time, Matches>) -> Oks<'s> {
+    fn render<'s>(self, matches: Stream<'s, Time, Matches>, ward: Arc<Ward>) -> Oks<'s> {
         matches.unary(Pipeline, "Expand", move |_, _| {
             move |input, output| {
                 input.for_each(|cap, data| {
                     let mut session = output.session(&cap);
-                    self.apply(data, |delta| session.give(delta));
+                    if ward.stopped().is_none() {
+                        ward.contain("Join", || self.apply(data, |delta| session.give(delta)));
+                    }
                 });
             }
         })

@@ -2,9 +2,10 @@
 use super::{Errs, Oks};
 use crate::plan::Expr;
 use crate::state::{batch_of, pick};
+use crate::ward::Ward;
 use crate::{Delta, Diff, Failure};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
 use datafusion::common::DataFusionError;
 use std::sync::Arc;
@@ -21,7 +22,9 @@ pub(super) fn map<'s>(
     filter: Option<Expr>,
     project: Option<Vec<Expr>>,
     schema: SchemaRef,
+    ward: &Arc<Ward>,
 ) -> (Oks<'s>, Errs<'s>) {
+    let ward = ward.clone();
     let mut builder = OperatorBuilder::new("Map".into(), input.scope());
     let mut input = builder.new_input(input, Pipeline);
     builder.set_notify_for(0, FrontierInterest::Never);
@@ -36,8 +39,8 @@ pub(super) fn map<'s>(
             input.for_each(|cap, data| {
                 let mut oks = oks.session_with_builder(&cap);
                 let mut errs = errs.session_with_builder(&cap);
-                for delta in data.drain(..) {
-                    work.apply(delta, &mut |d| oks.give(d), &mut |e| errs.give(e));
+                for delta in data.drain(..).filter(|_| ward.stopped().is_none()) {
+                    ward.contain("Map", || work.apply(delta, &mut |d| oks.give(d), &mut |e| errs.give(e)));
                 }
             });
         }
@@ -100,7 +103,9 @@ impl Work {
                         if column.data_type() == field.data_type() {
                             Ok(one_zero(column))
                         } else {
-                            Ok(one_zero(arrow::compute::cast(&column, field.data_type())?))
+                            // What does not fit is a failure, never NULL.
+                            let strict = CastOptions { safe: false, ..CastOptions::default() };
+                            Ok(one_zero(cast_with_options(&column, field.data_type(), &strict)?))
                         }
                     })
                     .collect();

@@ -25,7 +25,7 @@ impl<'a, 's> Renderer<'a, 's> {
         let project = all.chain([bound(from, 0), bound(until, i64::MAX)]).collect();
         let bounds = ["from", "until"].map(|name| Arc::new(Field::new(name, DataType::Int64, true)));
         let wide = Arc::new(Schema::new(schema.fields().iter().cloned().chain(bounds).collect::<Vec<_>>()));
-        let (rows, errs) = map::map(self.plan(input), None, Some(project), wide);
+        let (rows, errs) = map::map(self.plan(input), None, Some(project), wide, &self.ward);
         self.errs.push(errs);
         let codec = Codec::new(&schema).expect(CHECKED);
         let router = Router::new(codec, (0..width).collect(), vec![width, width + 1], 0, self.scope.peers());

@@ -24,6 +24,10 @@ pub(crate) trait Accumulator {
     fn emit(&self, groups: &[u32], errors: &mut Vec<(usize, Arc<str>)>) -> ArrayRef;
     /// Forgets a group that has no rows left.
     fn clear(&mut self, group: u32);
+    /// Whether it holds the values of a group, not only what they add up to.
+    fn holds_rows(&self) -> bool {
+        false
+    }
 }
 
 /// The accumulator of an aggregate whose argument and filter are columns of `schema`. Errors name what is not supported.
@@ -155,6 +159,11 @@ impl WideSum {
             }
         }
     }
+    /// The average where the scaled sum has more than 128 bits.
+    fn wide_average(&self, factor: i128) -> Option<i128> {
+        let sum = i256::from_i128(self.low).checked_add(i256::from_parts(0, i128::from(self.wraps)))?;
+        sum.checked_mul(i256::from_i128(factor))?.checked_div(i256::from_i128(self.count.into()))?.to_i128()
+    }
     #[inline(always)]
     fn add_once(&mut self, amount: i128) {
         let (low, wrapped) = self.low.overflowing_add(amount);
@@ -206,6 +215,7 @@ impl Finish {
             Finish::Average { factor, output } => whole
                 .and_then(|v| v.checked_mul(*factor))
                 .map(|v| v / i128::from(sum.count))
+                .or_else(|| sum.wide_average(*factor))
                 .ok_or_else(|| format!("an average does not fit {output}")),
         }
     }
@@ -337,6 +347,9 @@ impl Extreme {
 }
 
 impl Accumulator for Extreme {
+    fn holds_rows(&self) -> bool {
+        true
+    }
     fn grow(&mut self, _groups: usize) {}
     fn update(&mut self, groups: &[u32], batch: &RecordBatch, diffs: &[Diff]) {
         let column = batch.column(self.rows.argument.expect("min and max have an argument"));
@@ -404,6 +417,9 @@ struct Distinct {
 }
 
 impl Accumulator for Distinct {
+    fn holds_rows(&self) -> bool {
+        true
+    }
     fn grow(&mut self, groups: usize) {
         self.inner.grow(groups);
     }

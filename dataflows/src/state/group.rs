@@ -230,4 +230,8 @@ impl State for Groups {
     fn len(&self) -> usize {
         self.keys.len()
     }
+
+    fn holds_rows(&self) -> bool {
+        self.accumulators.iter().any(|a| a.holds_rows())
+    }
 }

@@ -24,10 +24,12 @@ impl Sums {
         self.count += diff;
         self.y.add(y, diff);
         x.iter().for_each(|x| self.x.add(*x, diff));
-        if y.is_finite() && x.is_none_or(f64::is_finite) {
+        if y.is_finite() {
             self.yy.add(y, y, diff);
-            if let Some(x) = x {
-                self.xx.add(x, x, diff);
+        }
+        if let Some(x) = x.filter(|x| x.is_finite()) {
+            self.xx.add(x, x, diff);
+            if y.is_finite() {
                 self.xy.add(x, y, diff);
             }
         }
@@ -59,24 +61,29 @@ impl Moments {
         if self.moment == Moment::RegrCount {
             return Some(n);
         }
-        let needs_two =
-            matches!(self.moment, Moment::VarSamp | Moment::StddevSamp | Moment::CovarSamp | Moment::Corr);
+        let needs_two = matches!(self.moment, Moment::VarSamp | Moment::StddevSamp | Moment::CovarSamp);
         if sums.count < 1 || (needs_two && sums.count < 2) {
             return None;
-        }
-        match self.moment {
-            Moment::RegrAvgX => return Some(sums.x.value() / n),
-            Moment::RegrAvgY => return Some(sums.y.value() / n),
-            _ if sums.x.is_special() || sums.y.is_special() => return Some(f64::NAN),
-            _ => {}
         }
         let xx = || sums.spread(&sums.xx, &sums.x, &sums.x);
         let yy = || sums.spread(&sums.yy, &sums.y, &sums.y);
         let xy = || sums.spread(&sums.xy, &sums.x, &sums.y);
-        let slope = || {
-            let xx = xx();
-            (!xx.is_zero()).then(|| xy().product_value() / xx.product_value())
-        };
+        // PostgreSQL looks whether one side is constant before it looks for a NaN on the other.
+        let (special_x, special_y) = (sums.x.is_special(), sums.y.is_special());
+        let constant_x = || !special_x && xx().is_zero();
+        let constant_y = || !special_y && yy().is_zero();
+        match self.moment {
+            Moment::RegrAvgX => return Some(sums.x.value() / n),
+            Moment::RegrAvgY => return Some(sums.y.value() / n),
+            Moment::RegrSxx if !special_x => return Some(xx().product_value() / n),
+            Moment::RegrSyy if !special_y => return Some(yy().product_value() / n),
+            Moment::Corr if constant_x() || constant_y() => return None,
+            Moment::RegrR2 | Moment::RegrSlope | Moment::RegrIntercept if constant_x() => return None,
+            Moment::RegrR2 if constant_y() => return Some(1.0),
+            _ if special_x || special_y => return Some(f64::NAN),
+            _ => {}
+        }
+        let slope = || xy().product_value() / xx().product_value();
         Some(match self.moment {
             Moment::VarPop => yy().product_value() / (n * n),
             Moment::VarSamp => yy().product_value() / sample,
@@ -85,22 +92,16 @@ impl Moments {
             Moment::CovarPop => xy().product_value() / (n * n),
             Moment::CovarSamp => xy().product_value() / sample,
             Moment::Corr | Moment::RegrR2 => {
-                let (xx, yy) = (xx(), yy());
-                match (xx.is_zero(), yy.is_zero()) {
-                    (false, true) if self.moment == Moment::RegrR2 => return Some(1.0),
-                    (true, _) | (_, true) => return None,
-                    (false, false) => {}
-                }
-                let corr = xy().product_value() / (xx.product_value().sqrt() * yy.product_value().sqrt());
+                let corr = xy().product_value() / (xx().product_value().sqrt() * yy().product_value().sqrt());
                 let corr = corr.clamp(-1.0, 1.0);
                 if self.moment == Moment::Corr { corr } else { corr * corr }
             }
-            Moment::RegrSlope => slope()?,
-            Moment::RegrIntercept => (sums.y.value() - slope()? * sums.x.value()) / n,
-            Moment::RegrSxx => xx().product_value() / n,
-            Moment::RegrSyy => yy().product_value() / n,
+            Moment::RegrSlope => slope(),
+            Moment::RegrIntercept => (sums.y.value() - slope() * sums.x.value()) / n,
             Moment::RegrSxy => xy().product_value() / n,
-            Moment::RegrCount | Moment::RegrAvgX | Moment::RegrAvgY => unreachable!("answered above"),
+            Moment::RegrCount | Moment::RegrAvgX | Moment::RegrAvgY | Moment::RegrSxx | Moment::RegrSyy => {
+                unreachable!("answered above")
+            }
         })
     }
 }

@@ -189,6 +189,9 @@ impl Finish {
 }
 
 impl Accumulator for Ordered {
+    fn holds_rows(&self) -> bool {
+        true
+    }
     fn grow(&mut self, groups: usize) {
         self.known.get_mut().resize(groups, None);
     }

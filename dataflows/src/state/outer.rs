@@ -134,10 +134,7 @@ impl Outer {
         if pairs.is_empty() {
             return;
         }
-        let holds = match &self.filter {
-            None => None,
-            Some(filter) => Some(self.decide(side, filter, &pairs, step)),
-        };
+        let holds = self.filter.as_ref().map(|filter| self.decide(side, filter, &pairs, step));
         for (i, (key, left, right, diff)) in pairs.into_iter().enumerate() {
             if holds.as_ref().is_some_and(|holds| !(holds.is_valid(i) && holds.value(i))) {
                 continue;

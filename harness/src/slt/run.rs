@@ -3,7 +3,7 @@ use super::compare::{self, Match, compare};
 use super::database::Connection;
 use super::report::{Outcome, Verdict};
 use super::script::{self, Effect};
-use super::{Mode, external};
+use super::{Mode, differs, external};
 use queries::DeclareError;
 use sqllogictest::{
     Condition, Control, DefaultColumnType, QueryExpect, RecordOutput, ResultMode, Runner, SortMode,
@@ -17,11 +17,14 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// A record of a script.
 pub type Record = sqllogictest::Record<DefaultColumnType>;
 type Output = RecordOutput<DefaultColumnType>;
 type Make = Box<dyn FnMut() -> Ready<Result<Connection, DeclareError>> + Send>;
+/// A script that waits longer waits for what does not take time here.
+const SLEEP_MAX: Duration = Duration::from_secs(3);
 /// Is given each outcome.
 pub type Report<'a> = &'a mut dyn FnMut(Outcome);
 
@@ -116,6 +119,12 @@ impl Run {
                     let verdict = self.statement(at, sql, expected);
                     report(outcome(modes[0], &record, verdict));
                 }
+                // What changes rows is run once, whichever the modes are.
+                Record::Query { sql, .. } if matches!(script::effect(sql), Effect::Change(_)) => {
+                    let verdict = self.query(at, &record);
+                    let verdict = self.note(at, sql, verdict);
+                    report(outcome(modes[0], &record, verdict));
+                }
                 Record::Query { .. } => {
                     for mode in modes {
                         let verdict = match mode {
@@ -141,6 +150,7 @@ impl Run {
             Record::Halt { .. } => return false,
             Record::Control(Control::ResultMode(mode)) => self.values_apart = *mode == ResultMode::ValueWise,
             Record::Control(Control::SortMode(mode)) => self.sort = Some(*mode),
+            Record::Sleep { duration, .. } => std::thread::sleep((*duration).min(SLEEP_MAX)),
             _ => {}
         }
         if matches!(record, Record::Control(_) | Record::HashThreshold { .. } | Record::Let { .. }) {
@@ -187,7 +197,10 @@ impl Run {
             },
             (Ok(output), expected) => match (error_of(&output), output, expected) {
                 (Some(refused), _, _) => refused,
-                (None, Output::Statement { count, .. }, StatementExpect::Count(n)) if count != *n => {
+                // DataFusion counts no rows where a table is created, PostgreSQL those of its query.
+                (None, Output::Statement { count, .. }, StatementExpect::Count(n))
+                    if count != *n && !matches!(script::effect(sql), Effect::Table(_)) =>
+                {
                     Verdict::Wrong(format!("{count} rows are affected, not {n}"))
                 }
                 _ => Verdict::Passed,
@@ -237,14 +250,14 @@ impl Run {
     }
 
     /// Runs a query as it is.
-    fn query(&mut self, at: usize, record: &Record) -> Verdict {
+    pub fn query(&mut self, at: usize, record: &Record) -> Verdict {
         let Record::Query { sql, .. } = record else { return Verdict::Skipped("not a query".into()) };
         match script::effect(sql) {
             Effect::Ignored => return Verdict::Skipped("settings, transactions, indexes".into()),
             Effect::Skipped(what) => return Verdict::Skipped(what.into()),
             _ => {}
         }
-        let verdict = self.answer(sql, record, script::is_ordered(sql));
+        let verdict = self.answer(at, record, script::is_ordered(sql));
         self.excuse(at, verdict)
     }
 
@@ -254,7 +267,7 @@ impl Run {
             let name = format!("__mv_{at}");
             let created = self.create_view(at, &name);
             let verdict = match created {
-                Verdict::Passed => self.read_view(record, &name),
+                Verdict::Passed => self.read_view(at, record, &name),
                 verdict => verdict,
             };
             self.excuse(at, verdict)
@@ -268,9 +281,9 @@ impl Run {
     }
 
     /// Compares a view with what its query answers, and drops it.
-    pub fn read_view(&mut self, record: &Record, name: &str) -> Verdict {
+    pub fn read_view(&mut self, at: usize, record: &Record, name: &str) -> Verdict {
         let read = with_sql(record, &format!("SELECT * FROM {name}"));
-        let verdict = self.answer(sql_of(record), &read, false);
+        let verdict = self.answer(at, &read, false);
         match (verdict, self.command(&format!("DROP MATERIALIZED VIEW {name}"))) {
             (Verdict::Passed, Verdict::Refused(why) | Verdict::Wrong(why)) => {
                 Verdict::Wrong(format!("the view cannot be dropped: {why}"))
@@ -320,9 +333,10 @@ impl Run {
         }
     }
 
-    /// Runs a query, or reads the view of it that `record` names instead, and compares the rows.
-    fn answer(&mut self, query: &str, record: &Record, in_order: bool) -> Verdict {
+    /// Runs the query at a place, or reads the view of it that `record` names instead, and compares the rows.
+    fn answer(&mut self, at: usize, record: &Record, in_order: bool) -> Verdict {
         let Record::Query { expected, .. } = record else { return Verdict::Skipped("not a query".into()) };
+        let query = sql_of(&self.records[at]).to_owned();
         let output = match self.apply(record.clone()) {
             Ok(output) => output,
             Err(panic) => return Verdict::Wrong(panic),
@@ -343,7 +357,15 @@ impl Run {
                     Match::Unordered => {
                         Verdict::Wrong(difference("the same rows in another order", &rows, results))
                     }
-                    Match::Different if self.is_free_choice(query, record, &rows, results) => Verdict::Passed,
+                    Match::Different if self.is_free_choice(&query, record, &rows, results) => {
+                        Verdict::Passed
+                    }
+                    Match::Different if differs::is_postgres(&self.records, &self.uses, at, &rows) => {
+                        Verdict::Skipped("PostgreSQL, too, answers otherwise than the suite".into())
+                    }
+                    Match::Different if query.contains("arrow_typeof") => {
+                        Verdict::Skipped("arrow_typeof: types are named and chosen in other ways".into())
+                    }
                     Match::Different => Verdict::Wrong(difference("other rows", &rows, results)),
                 }
             }

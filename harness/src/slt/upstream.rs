@@ -117,17 +117,22 @@ impl Upstream<'_> {
     }
 
     fn query(&mut self, at: usize, record: &Record) -> Option<Verdict> {
+        let sql = run::sql_of(record);
+        if matches!(script::effect(sql), Effect::Change(_)) {
+            let verdict = self.run.query(at, record);
+            return Some(self.run.note(at, sql, verdict));
+        }
         if !run::is_viewable(record) || self.run.uses(at).is_empty() {
             return None;
         }
         let verdict = match self.early.remove(&at) {
             Some(Verdict::Passed) => {
                 self.views -= 1;
-                self.run.read_view(record, &view_name(at))
+                self.run.read_view(at, record, &view_name(at))
             }
             Some(verdict) => verdict,
             None => match self.run.create_view(at, &view_name(at)) {
-                Verdict::Passed => self.run.read_view(record, &view_name(at)),
+                Verdict::Passed => self.run.read_view(at, record, &view_name(at)),
                 verdict => verdict,
             },
         };

@@ -5,13 +5,29 @@ use crate::lower::planner;
 use arrow::datatypes::{Field, Schema};
 use dataflows::{Mode, Table};
 use datafusion::sql::sqlparser::ast::{
-    ColumnOption, CreateTable, CreateTableOptions, Expr, IndexColumn, SqlOption, TableConstraint, Value,
+    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, Expr, IndexColumn, SqlOption, TableConstraint,
+    Value, visit_expressions,
 };
 use sources::decode::{Mapping, Pattern, changes};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The option that tells tables of one name that followed each other apart; the process adds it.
 const ORIGIN: &str = "origin";
+/// Columns of a table, as in PostgreSQL.
+const COLUMNS_MAX: usize = 1_600;
+
+/// Values that look like columns.
+const VALUES: [&str; 8] = [
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "localtime",
+    "localtimestamp",
+    "current_user",
+    "session_user",
+    "user",
+];
 
 /// The mapping of a table whose rows the log carries as they are.
 pub(super) fn mapping(create: &CreateTable) -> Result<Mapping, DeclareError> {
@@ -25,6 +41,12 @@ pub(super) fn mapping(create: &CreateTable) -> Result<Mapping, DeclareError> {
     if fields.is_empty() {
         return Err(DeclareError::Invalid(format!(
             "table {name:?} has no columns: write (name type, ..) after its name"
+        )));
+    }
+    if fields.len() > COLUMNS_MAX {
+        return Err(DeclareError::Invalid(format!(
+            "table {name:?} has {} columns, and at most {COLUMNS_MAX} are kept",
+            fields.len()
         )));
     }
     let mut names = std::collections::HashSet::new();
@@ -65,10 +87,8 @@ fn key(table: &str, create: &CreateTable, fields: &[Field]) -> Result<Vec<usize>
         for option in &column.options {
             match &option.option {
                 ColumnOption::PrimaryKey(_) => names.push(normalized(&column.name)),
-                ColumnOption::Null
-                | ColumnOption::NotNull
-                | ColumnOption::Default(_)
-                | ColumnOption::Comment(_) => {}
+                ColumnOption::Default(value) => constant(table, column, value)?,
+                ColumnOption::Null | ColumnOption::NotNull | ColumnOption::Comment(_) => {}
                 other => {
                     return Err(DeclareError::Unsupported(format!(
                         "{other} of column {table}.{} is not supported: known are PRIMARY KEY, NOT NULL and DEFAULT",
@@ -109,6 +129,25 @@ fn key(table: &str, create: &CreateTable, fields: &[Field]) -> Result<Vec<usize>
             })
         })
         .collect()
+}
+
+/// A default is the same for each row: it names no column.
+fn constant(table: &str, column: &ColumnDef, value: &Expr) -> Result<(), DeclareError> {
+    let named = visit_expressions(value, |expr| match expr {
+        // Words such as current_date are values.
+        Expr::Identifier(word) if VALUES.iter().any(|name| word.value.eq_ignore_ascii_case(name)) => {
+            ControlFlow::Continue(())
+        }
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(expr.to_string()),
+        _ => ControlFlow::Continue(()),
+    });
+    match named {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(name) => Err(DeclareError::Invalid(format!(
+            "the DEFAULT of column {table}.{} names the column {name}: write a value, and compute from columns where the row is inserted",
+            column.name
+        ))),
+    }
 }
 
 fn options(create: &CreateTable) -> &[SqlOption] {

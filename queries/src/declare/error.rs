@@ -82,7 +82,9 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
 pub(crate) fn from_parser(why: &ParserError, end: Place) -> DeclareError {
     let text = match why {
         ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.as_str(),
-        ParserError::RecursionLimitExceeded => "the statement is nested too deeply",
+        ParserError::RecursionLimitExceeded => {
+            "the statement is nested deeper than 50 levels: write parts of it as views or in WITH"
+        }
     };
     match text.rsplit_once(" at Line: ").and_then(|(message, place)| Some((message, place_of(place)?))) {
         Some((message, at)) => DeclareError::Syntax { message: lower_first(message), at: Some(at) },

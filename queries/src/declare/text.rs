@@ -1,5 +1,5 @@
 //! A text cut into its statements, each parsed where it stands, so that errors name lines and columns of the whole text.
-use super::error;
+use super::{bounds, dialect, error};
 use crate::DeclareError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{self, Query};
@@ -12,9 +12,17 @@ use std::sync::Arc;
 type Part<'a> = (&'a [TokenWithSpan], Location, Location);
 
 fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, DeclareError> {
-    Tokenizer::new(&PostgreSqlDialect {}, sql)
+    bounds::text(sql)?;
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
         .tokenize_with_location()
-        .map_err(|why| error::from_parser(&ParserError::from(why), None))
+        .map_err(|why| error::from_parser(&ParserError::from(why), None))?;
+    bounds::tokens(&tokens)?;
+    Ok(tokens)
+}
+
+/// Refuses a text that is too long or too deep to be read.
+pub(crate) fn check(sql: &str) -> Result<(), DeclareError> {
+    tokens(sql).map(|_| ())
 }
 
 fn parts(tokens: &[TokenWithSpan]) -> impl Iterator<Item = Part<'_>> {
@@ -29,16 +37,18 @@ fn parts(tokens: &[TokenWithSpan]) -> impl Iterator<Item = Part<'_>> {
 /// The texts of the statements, whatever they say.
 pub(crate) fn texts(sql: &str) -> Result<Vec<Arc<str>>, DeclareError> {
     let tokens = tokens(sql)?;
-    Ok(parts(&tokens).map(|(_, start, end)| sql[byte_of(sql, start)..byte_of(sql, end)].into()).collect())
+    let mut place = Place::start(sql);
+    Ok(parts(&tokens).map(|(_, start, end)| sql[place.byte_of(start)..place.byte_of(end)].into()).collect())
 }
 
 /// The statements, each with its own text.
 pub(crate) fn statements(sql: &str) -> Result<Vec<(Statement, Arc<str>)>, DeclareError> {
     let tokens = tokens(sql)?;
+    let mut place = Place::start(sql);
     parts(&tokens)
         .map(|(part, start, end)| {
             let statement = one(super::mutual::rewritten(part.to_vec())?, end)?;
-            Ok((statement, sql[byte_of(sql, start)..byte_of(sql, end)].into()))
+            Ok((statement, sql[place.byte_of(start)..place.byte_of(end)].into()))
         })
         .collect()
 }
@@ -57,21 +67,38 @@ pub(crate) fn query(sql: &str) -> Result<Box<Query>, DeclareError> {
 
 fn one(tokens: Vec<TokenWithSpan>, end: Location) -> Result<Statement, DeclareError> {
     let at_end = Some((end.line, end.column));
-    let tokens = crate::rewrite::tokens::clean(super::spelling::plain(tokens))?;
-    let mut parser = DFParserBuilder::new(tokens)
-        .with_dialect(&PostgreSqlDialect {})
-        .build()
-        .map_err(|why| error::from_datafusion_at(why, at_end))?;
-    let mut found = parser.parse_statements().map_err(|why| error::from_datafusion_at(why, at_end))?;
+    let tokens = crate::rewrite::tokens::clean(crate::rewrite::ddl::plain(super::spelling::plain(tokens)))?;
+    let mut found = dialect::parsed(&tokens, |dialect, tokens| {
+        DFParserBuilder::new(tokens).with_dialect(dialect).build()?.parse_statements()
+    })
+    .map_err(|why| error::from_datafusion_at(why, at_end))?;
     match found.len() {
         1 => Ok(found.pop_front().expect("there is one")),
         _ => Err(DeclareError::Syntax { message: "expected one statement".into(), at: at_end }),
     }
 }
 
-/// Lines and columns count from 1, columns in characters.
-fn byte_of(sql: &str, at: Location) -> usize {
-    let line_start: usize = sql.split_inclusive('\n').take(at.line as usize - 1).map(str::len).sum();
-    let line = &sql[line_start..];
-    line_start + line.char_indices().nth(at.column as usize - 1).map_or(line.len(), |(byte, _)| byte)
+/// Where a reader of a text is: places are asked in order, so that the text is walked once.
+struct Place<'a> {
+    rest: std::str::CharIndices<'a>,
+    line: u64,
+    column: u64,
+}
+
+impl<'a> Place<'a> {
+    fn start(sql: &'a str) -> Place<'a> {
+        Place { rest: sql.char_indices(), line: 1, column: 1 }
+    }
+
+    /// Lines and columns count from 1, columns in characters.
+    fn byte_of(&mut self, at: Location) -> usize {
+        while (self.line, self.column) < (at.line, at.column) {
+            match self.rest.next() {
+                Some((_, '\n')) => (self.line, self.column) = (self.line + 1, 1),
+                Some(_) => self.column += 1,
+                None => break,
+            }
+        }
+        self.rest.offset()
+    }
 }

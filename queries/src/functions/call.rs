@@ -5,6 +5,7 @@ use datafusion::common::{DataFusionError, Result, ScalarValue};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 
 /// What an argument may be, and what it is made before the function sees it.
@@ -59,6 +60,9 @@ impl Kind {
     /// The type an argument is made; none if it cannot be one of this kind.
     fn accept(self, have: &DataType) -> Option<DataType> {
         use DataType::*;
+        if let Dictionary(_, values) = have {
+            return self.accept(values);
+        }
         let text = matches!(have, Utf8 | LargeUtf8 | Utf8View | Null);
         match self {
             Kind::Any => Some(if *have == Null { Utf8 } else { have.clone() }),
@@ -208,6 +212,7 @@ impl ScalarUDFImpl for Native {
         let constant = call.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { call.number_rows };
         let columns = call.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
+        fresh();
         let result = (self.body)(&columns, rows, call.return_field.data_type())?;
         if constant {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
@@ -232,13 +237,29 @@ pub(super) fn fail<T>(text: impl Into<String>) -> Result<T> {
 
 /// Results larger than this are refused, so that a query cannot take the memory of the process.
 pub(super) const RESULT_BYTES_MAX: usize = 16 << 20;
+/// The same for all results of one call, which are there at once.
+const BATCH_BYTES_MAX: usize = 256 << 20;
 
-/// Refuses a result that would be too large.
+thread_local! {
+    /// What the call under way has given so far.
+    static BATCH_BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A call begins.
+pub(super) fn fresh() {
+    BATCH_BYTES.set(0);
+}
+
+/// Refuses a result that would be too large, by itself or with those of the rows before.
 pub(super) fn bounded(name: &str, bytes: usize) -> Result<()> {
-    if bytes > RESULT_BYTES_MAX {
-        return fail(format!(
-            "{name}: the result would have {bytes} bytes, at most {RESULT_BYTES_MAX} are allowed"
-        ));
+    let batch = BATCH_BYTES.get().saturating_add(bytes);
+    BATCH_BYTES.set(batch);
+    let (what, bytes, most) = match bytes > RESULT_BYTES_MAX {
+        true => ("result", bytes, RESULT_BYTES_MAX),
+        false => ("results of a batch of rows", batch, BATCH_BYTES_MAX),
+    };
+    if bytes > most {
+        return fail(format!("{name}: the {what} would have {bytes} bytes, at most {most} are allowed"));
     }
     Ok(())
 }

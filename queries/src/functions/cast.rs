@@ -6,6 +6,7 @@ use arrow::datatypes::*;
 use dataflows::value::{cell, type_name};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The function that a cast is, where DataFusion's own differs.
@@ -120,6 +121,19 @@ fn without_zone(text: &str) -> &str {
     zone.map_or(text, |zone| text[..zone].trim_end())
 }
 
+/// A timestamp whose seconds were left out, `2020-04-15 8:05`, with them.
+fn with_seconds(text: &str) -> Cow<'_, str> {
+    let Some(start) = text.find([' ', 'T']).map(|place| place + 1) else { return Cow::Borrowed(text) };
+    let time = &text[start..];
+    let end = time.find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.')).unwrap_or(time.len());
+    match time[..end].split_once(':') {
+        Some((hour, minute)) if minute.len() == 2 && matches!(hour.len(), 1 | 2) => {
+            Cow::Owned(format!("{}{hour:0>2}:{minute}:00{}", &text[..start], &time[end..]))
+        }
+        _ => Cow::Borrowed(text),
+    }
+}
+
 fn from_text(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
     let texts = strictly(&columns[0], &DataType::Utf8)?;
     let texts = texts.as_string::<i32>();
@@ -148,8 +162,19 @@ fn from_text(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRe
         }
         _ => {
             let plain = matches!(to, DataType::Timestamp(_, None));
-            let trim = |text| if plain { without_zone(str::trim(text)) } else { str::trim(text) };
-            let trimmed: StringArray = texts.iter().map(|text| text.map(trim)).collect();
+            let is_time = matches!(to, DataType::Timestamp(..));
+            let float = matches!(to, DataType::Float16 | DataType::Float32 | DataType::Float64);
+            let trim = |text| match str::trim(text) {
+                text if plain => without_zone(text),
+                // There is one NaN.
+                text if float && text.eq_ignore_ascii_case("-nan") => "NaN",
+                text => text,
+            };
+            let trimmed = texts.iter().map(|text| text.map(trim));
+            let trimmed: StringArray = match is_time {
+                true => trimmed.map(|text| text.map(with_seconds)).collect(),
+                false => trimmed.collect(),
+            };
             let trimmed: ArrayRef = Arc::new(trimmed);
             if let DataType::Timestamp(
                 TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond,

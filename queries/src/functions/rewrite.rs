@@ -1,6 +1,9 @@
 //! Expressions whose types are known, said with our functions where PostgreSQL answers differently than DataFusion.
 //! It runs before types are made equal, so that what it puts in is typed like what was written.
+mod numbers;
 mod overflow;
+
+pub(crate) use numbers::common as common_number;
 
 use super::call::{TIMESTAMP, instant};
 use super::{cast, datetime, interval, numeric, text};
@@ -82,6 +85,7 @@ impl FunctionRewrite for PostgreSql {
             Expr::ScalarFunction(function) => scalar(function, schema)?,
             _ => None,
         };
+        let new = new.or_else(|| numbers::equalized(&expr, schema));
         Ok(new.map_or_else(|| Transformed::no(expr), Transformed::yes))
     }
 }
@@ -96,6 +100,11 @@ fn literal_float(v: f64) -> Expr {
 
 fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn is_bytes(data_type: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    matches!(data_type, Binary | BinaryView | LargeBinary | FixedSizeBinary(_))
 }
 
 fn is_float(data_type: &DataType) -> bool {
@@ -125,7 +134,23 @@ fn binary(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -
             let function = numeric::product(numeric::decimal(a)?, numeric::decimal(b)?)?;
             Some(call(function, both()))
         }
+        Operator::Eq
+        | Operator::NotEq
+        | Operator::Lt
+        | Operator::LtEq
+        | Operator::Gt
+        | Operator::GtEq
+        | Operator::IsDistinctFrom
+        | Operator::IsNotDistinctFrom
+            if is_float(a) && is_decimal(b) || is_decimal(a) && is_float(b) =>
+        {
+            let double = |e: &Expr| cast_to(e.clone(), DataType::Float64);
+            sides(double(left), double(right))
+        }
         Operator::StringConcat => {
+            if is_bytes(a) && is_bytes(b) {
+                return None;
+            }
             let prints = |t: &DataType| !is_text(t) && !t.is_null() && !t.is_nested();
             if !prints(a) && !prints(b) {
                 return None;

@@ -70,7 +70,8 @@ fn padded(columns: &[ArrayRef], rows: usize, name: &str) -> Result<ArrayRef> {
         }
         let widest = fill.chars().map(char::len_utf8).max().unwrap_or(1);
         bounded(name, input.len().saturating_add((length - have).saturating_mul(widest)))?;
-        let padding: String = fill.chars().cycle().take(length - have).collect();
+        let (whole, part) = ((length - have) / fill.chars().count(), (length - have) % fill.chars().count());
+        let padding = fill.repeat(whole) + &fill.chars().take(part).collect::<String>();
         Ok(Some(if name == "lpad" { padding + input } else { input.to_string() + &padding }))
     })?)
 }

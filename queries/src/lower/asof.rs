@@ -7,8 +7,6 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, Query, TableAlias, TableFactor,
     VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use std::ops::ControlFlow;
 
 /// Rewrites every ASOF join of a query.
@@ -102,9 +100,8 @@ fn lateral(
         "SELECT * FROM {relation} WHERE {} ORDER BY {column} {direction} LIMIT 1",
         condition.join(" AND ")
     );
-    let query = Parser::new(&PostgreSqlDialect {})
-        .try_with_sql(&text)
-        .and_then(|mut parser| parser.parse_query())
+    let query = crate::rewrite::query(&text)
+        .map(Box::new)
         .map_err(|why| format!("cannot write the ASOF JOIN as a subquery: {why}"))?;
     let alias = TableAlias { explicit: true, name, columns: vec![], at: None };
     let truth = Expr::value(datafusion::sql::sqlparser::ast::Value::Boolean(true));

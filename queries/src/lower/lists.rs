@@ -20,6 +20,8 @@ use std::sync::{Arc, LazyLock};
 
 /// Elements that one series may have.
 const SERIES_MAX: usize = 10_000_000;
+/// Elements that the series of a batch of rows may have, which are there at once.
+const BATCH_MAX: usize = 20_000_000;
 
 /// The function of a name, before DataFusion's own.
 pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
@@ -200,7 +202,7 @@ fn whole(columns: &[ArrayRef], closed: bool) -> Result<ArrayRef> {
             let (first, step) = (i128::from(first), i128::from(step));
             let beyond = i128::from(last) + if closed { step.signum() } else { 0 };
             let count = ((beyond - first) + (step - step.signum())) / step;
-            if count > SERIES_MAX as i128 {
+            if count > SERIES_MAX as i128 || values.len() as i128 + count > BATCH_MAX as i128 {
                 return too_long();
             }
             values.extend((0..count.max(0)).map(|i| (first + i * step) as i64));
@@ -229,7 +231,7 @@ fn times<T: ArrowTimestampType>(
             let sign = direction(&step)?;
             let (mut at, last) = (first.value(row), last.value(row));
             while (if sign > 0 { at < last } else { at > last }) || (closed && at == last) {
-                if values.len() - from == SERIES_MAX {
+                if values.len() - from == SERIES_MAX || values.len() == BATCH_MAX {
                     return too_long();
                 }
                 values.push(at);

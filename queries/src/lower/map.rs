@@ -254,11 +254,15 @@ fn evaluate(
         None => rows.clone(),
     };
     let columns: Vec<ArrayRef> = match project {
+        // A folded constant may have another scale than the call that it was.
         Some(list) => list
             .iter()
-            .map(|expr| expr.evaluate(&kept).and_then(|value| value.into_array(kept.num_rows())))
-            .collect::<Result<_, _>>()
-            .ok()?,
+            .zip(schema.fields())
+            .map(|(expr, field)| {
+                let column = expr.evaluate(&kept).and_then(|value| value.into_array(kept.num_rows())).ok()?;
+                arrow::compute::cast(&column, field.data_type()).ok()
+            })
+            .collect::<Option<_>>()?,
         None => kept.columns().to_vec(),
     };
     let options = RecordBatchOptions::new().with_row_count(Some(kept.num_rows()));

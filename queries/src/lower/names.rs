@@ -72,7 +72,8 @@ fn name_items(select: &mut Select, is_top: bool) {
             SelectItem::UnnamedExpr(expr) => {
                 let own = column_name(expr);
                 let name = own.clone().or_else(|| figured(expr)).unwrap_or_else(|| "?column?".into());
-                let kept = !(own.is_some() && has_wildcard && is_top) && !hides(expr);
+                let is_shadow = own.is_some() && has_wildcard && is_top;
+                let kept = !is_shadow && !hides(expr);
                 let fresh = kept && taken.insert(name.clone());
                 if own.is_some() && fresh {
                     continue;
@@ -130,9 +131,7 @@ fn figured(expr: &Expr) -> Option<String> {
         Expr::Cast { expr, data_type, .. } => figured(expr).or_else(|| type_name(&data_type.to_string())),
         Expr::TypedString(typed) => type_name(&typed.data_type.to_string()),
         Expr::Interval(_) => word("interval"),
-        Expr::Case { else_result, .. } => {
-            else_result.as_deref().and_then(|last| figured(last)).or_else(|| word("case"))
-        }
+        Expr::Case { else_result, .. } => else_result.as_deref().and_then(figured).or_else(|| word("case")),
         Expr::Exists { .. } => word("exists"),
         Expr::Extract { .. } => word("extract"),
         Expr::Ceil { .. } => word("ceil"),

@@ -11,7 +11,7 @@ use crate::functions;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DataFusionError, Result, TableReference};
+use datafusion::common::{Constraint, Constraints, DataFusionError, Result, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -24,8 +24,6 @@ use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::{ParserOptions, SqlToRel};
 use datafusion::sql::sqlparser::ast::{ColumnDef, Query, Statement};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -50,6 +48,21 @@ pub(crate) struct Relation {
     pub(crate) schema: SchemaRef,
     /// The query it stands for, where it is inlined.
     pub(crate) query: Option<LogicalPlan>,
+    /// Its primary key, if it has one.
+    pub(crate) key: Vec<usize>,
+}
+
+/// A relation that says its key, so that its other columns may stand beside it where a query is grouped by it.
+struct Keyed(Arc<Relation>, Constraints);
+
+impl TableSource for Keyed {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.1)
+    }
 }
 
 impl TableSource for Relation {
@@ -110,6 +123,8 @@ pub(super) struct Names<'a> {
     pub(super) relations: &'a Relations,
     /// The relations of a WITH MUTUALLY RECURSIVE, which hide others.
     pub(super) held: &'a BTreeMap<String, Arc<Held>>,
+    /// Whether primary keys are told.
+    pub(super) keyed: bool,
 }
 
 impl ContextProvider for Names<'_> {
@@ -119,6 +134,10 @@ impl ContextProvider for Names<'_> {
         }
         let found = name.schema().is_none().then(|| self.relations.get(name.table())).flatten();
         if let Some(relation) = found {
+            if self.keyed && !relation.key.is_empty() {
+                let key = Constraints::new_unverified(vec![Constraint::PrimaryKey(relation.key.clone())]);
+                return Ok(Arc::new(Keyed(relation.clone(), key)));
+            }
             return Ok(relation.clone());
         }
         let hint = match nearest(name.table(), self.relations.keys().map(String::as_str)) {
@@ -185,7 +204,7 @@ impl ContextProvider for Names<'_> {
 /// The columns of a `CREATE TABLE`.
 pub(crate) fn columns(list: Vec<ColumnDef>) -> Result<Schema, DeclareError> {
     let relations = Relations::new();
-    let names = Names { relations: &relations, held: &BTreeMap::new() };
+    let names = Names { relations: &relations, held: &BTreeMap::new(), keyed: false };
     SqlToRel::new_with_options(&names, ParserOptions::from(&settings().options().sql_parser))
         .build_schema(list)
         .map_err(from_datafusion)
@@ -195,12 +214,13 @@ pub(crate) fn columns(list: Vec<ColumnDef>) -> Result<Schema, DeclareError> {
 pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, DeclareError> {
     match mutual::taken(recursive::named(query)) {
         (query, Some(mutual)) => recursive::planned(query, mutual, relations),
-        (query, None) => planned(query, &Names { relations, held: &BTreeMap::new() }),
+        (query, None) => planned(query, &Names { relations, held: &BTreeMap::new(), keyed: false }),
     }
 }
 
 /// A query, with what DataFusion would understand otherwise than PostgreSQL said in other words.
 pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan, DeclareError> {
+    super::size::check(&query, names)?;
     crate::rewrite::rewrite(&mut query)?;
     functions::postgresql_syntax(&mut query);
     super::fetch::said_as_limit(&mut query)?;
@@ -208,8 +228,15 @@ pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan
     super::using::rewrite(&mut query, &|text| column_names(text, names))?;
     casts::distinguish(&mut query);
     super::names::name(&mut query);
+    let grouped = Names { keyed: true, ..*names };
     SqlToRel::new(names)
-        .sql_statement_to_plan(Statement::Query(Box::new(query)))
+        .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))
+        .or_else(|why| match why.to_string().contains("GROUP BY") {
+            true => SqlToRel::new(&grouped)
+                .sql_statement_to_plan(Statement::Query(Box::new(query)))
+                .map_err(|_| why),
+            false => Err(why),
+        })
         .and_then(meaning::as_in_postgres)
         .and_then(lateral::attached)
         .and_then(clock::placed)
@@ -218,14 +245,16 @@ pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan
 
 /// The names of the columns of a query, if it can be planned.
 fn column_names(text: &str, names: &Names<'_>) -> Option<Vec<String>> {
-    let query = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_query().ok()?;
+    let query = Box::new(crate::rewrite::query(text).ok()?);
     let plan = SqlToRel::new(names).sql_statement_to_plan(Statement::Query(query)).ok()?;
     Some(plan.schema().fields().iter().map(|field| field.name().clone()).collect())
 }
 
 /// Types made equal where they must be, and columns that nobody reads taken out.
 pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
-    let plan = super::subquery::flatten(super::sets::counted(super::nulls::equated(plan)?)?)?;
+    let plan = super::subquery::flatten(super::sets::counted(super::nulls::equated(
+        super::unions::floated(plan)?,
+    )?)?)?;
     let typed = functions::analyzer()
         .execute_and_check(plan, STATE.config_options(), |_, _| {})
         .and_then(sets::expand)

@@ -117,7 +117,7 @@ pub(super) fn planned(
             return Err(untyped(&name));
         }
         let nothing = BTreeMap::new();
-        let schema = SqlToRel::new(&Names { relations, held: &nothing })
+        let schema = SqlToRel::new(&Names { relations, held: &nothing, keyed: false })
             .build_schema(columns)
             .map_err(from_datafusion)?;
         if held.insert(name.clone(), Arc::new(Held { schema: Arc::new(schema) })).is_some() {
@@ -131,7 +131,7 @@ pub(super) fn planned(
         name_terms(&mut query.body, &columns);
         queries.push(query);
     }
-    let sources = Names { relations, held: &held };
+    let sources = Names { relations, held: &held, keyed: false };
     let plan = |query: Query| super::planner::planned(query, &sources);
     let schemas: Vec<SchemaRef> = names.iter().map(|name| held[name].schema.clone()).collect();
     let bodies = names

@@ -6,8 +6,6 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Ident, JoinConstraint, JoinOperator, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
     TableWithJoins, VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use std::ops::ControlFlow;
 
 /// What the planner says the columns of a query are.
@@ -279,10 +277,7 @@ fn quoted(name: &str) -> String {
 }
 
 fn parsed(text: &str) -> Result<Expr, String> {
-    Parser::new(&PostgreSqlDialect {})
-        .try_with_sql(text)
-        .and_then(|mut parser| parser.parse_expr())
-        .map_err(|why| format!("cannot write {text} out: {why}"))
+    crate::rewrite::expression(text).map_err(|why| format!("cannot write {text} out: {why}"))
 }
 
 fn output(column: &Known) -> Result<SelectItem, String> {

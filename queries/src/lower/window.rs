@@ -216,7 +216,12 @@ fn call(prepared: Prepared, schema: &SchemaRef) -> Result<Call, DeclareError> {
                     }
                 },
                 name @ ("lag" | "lead") => {
-                    let offset = if arguments.len() > 1 { number(1)?.unwrap_or(1) } else { 1 };
+                    let offset = if arguments.len() > 1 { number(1)? } else { Some(1) };
+                    let offset = offset.ok_or_else(|| {
+                        DeclareError::Invalid(format!(
+                            "the offset of {name} is NULL, which gives NULL everywhere: write NULL"
+                        ))
+                    })?;
                     let offset = if name == "lag" { offset } else { offset.saturating_neg() };
                     let default = match arguments.get(2) {
                         None => ScalarValue::try_from(&data_type),
@@ -233,9 +238,8 @@ fn call(prepared: Prepared, schema: &SchemaRef) -> Result<Call, DeclareError> {
                 "first_value" => Kind::Nth { argument: first()?, nth: 1, ignore_nulls },
                 "last_value" => Kind::Nth { argument: first()?, nth: -1, ignore_nulls },
                 "nth_value" => {
-                    let nth = number(1)?.ok_or_else(|| {
-                        DeclareError::Invalid("nth_value needs a number as its second argument".into())
-                    })?;
+                    // No row is the NULLth.
+                    let nth = number(1)?.unwrap_or(0);
                     Kind::Nth { argument: first()?, nth, ignore_nulls }
                 }
                 name => return Err(DeclareError::Internal(format!("{name} was not refused"))),

@@ -1,6 +1,6 @@
 //! `CREATE FUNCTION name(arguments) RETURNS type LANGUAGE SQL AS 'SELECT ..'`: the body is written out where the function is called, its
 //! arguments and its result cast to their types.
-use super::{expression, function_name, parser, plain_arguments};
+use super::{expression, function_name, plain_arguments, query};
 use crate::DeclareError;
 use datafusion::sql::sqlparser::ast::{
     self, CreateFunction, CreateFunctionBody, DataType, Expr, FunctionReturnType, Query, SelectItem, SetExpr,
@@ -77,10 +77,7 @@ fn text_body(body: &Expr) -> Option<Result<Expr, DeclareError>> {
     if !is_query {
         return Some(expression(text));
     }
-    let query = parser(text).and_then(|mut parser| {
-        parser.parse_query().map_err(|why| DeclareError::Invalid(format!("cannot read {text}: {why}")))
-    });
-    Some(query.map(one_value))
+    Some(query(text).map(Box::new).map(one_value))
 }
 
 /// `SELECT x` is `x`; anything else is a subquery.

@@ -2,7 +2,7 @@
 //!
 //! RisingWave writes `HOP(t, ts, slide, size)`, Flink `TABLE(HOP(TABLE t, DESCRIPTOR(ts), slide, size))`, which has `window_time` too.
 //! Rows without a time are in no window.
-use super::{expression_of, function_name, query};
+use super::{expression, expression_of, function_name, query};
 use crate::DeclareError;
 use arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
 use datafusion::sql::sqlparser::ast::{ExceptSelectItem, FunctionArgExpr};
@@ -93,6 +93,7 @@ impl Call {
             Some(columns) => columns.into_iter().next().ok_or_else(wrong)?,
             None => time,
         };
+        let mut rest = rest.map(|expr| interval(&expr).unwrap_or(expr));
         let lengths: Vec<Expr> = rest.by_ref().take(lengths).collect();
         if lengths.len() < kind.form().1 {
             return Err(wrong());
@@ -263,6 +264,13 @@ struct Length {
 }
 
 /// What an interval says, in one of PostgreSQL's spellings.
+/// A length that is written as a text alone.
+fn interval(expr: &Expr) -> Option<Expr> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::SingleQuotedString(text) = &value.value else { return None };
+    expression(&format!("INTERVAL '{}'", text.trim().trim_start_matches('+').replace('\'', "''"))).ok()
+}
+
 fn length(expr: &Expr) -> Result<Length, DeclareError> {
     let unknown = || {
         DeclareError::Unsupported(format!(

@@ -1,4 +1,5 @@
 //! SELECT, by DataFusion over one consistent snapshot of tables and views.
+use super::watch::{TIME_IS_UP, watched};
 use super::{Answer, Description, Inner};
 use crate::batch::{names, over_rows};
 use crate::declare::error::from_datafusion;
@@ -13,6 +14,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflows::Time;
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast};
@@ -22,6 +24,8 @@ use futures::StreamExt;
 use sinks::memory::{Read, kept::Kept};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
+use tokio::time::timeout;
 
 /// Rows in the place of a table's, or under a name that stands for no table.
 pub(super) type Overlay = BTreeMap<String, (SchemaRef, Vec<RecordBatch>)>;
@@ -57,7 +61,10 @@ impl Inner {
     }
 
     pub(super) fn describe(&self, query: Query) -> Result<Description, DeclareError> {
-        let plan = planner::plan(query, &self.host.catalogue().relations())?;
+        let catalogue = self.host.catalogue();
+        let mut query = query;
+        functions::expand(&mut query, catalogue.functions())?;
+        let plan = planner::plan(query, &catalogue.relations())?;
         let types = plan.get_parameter_types().map_err(from_datafusion)?;
         let parameter = |n: usize| types.get(&format!("${n}")).cloned();
         let parameters = (1..).map_while(parameter).collect();
@@ -65,13 +72,15 @@ impl Inner {
     }
 
     /// Runs a query over what readers see now, or saw at `given.at`.
-    pub(super) fn find(&self, mut query: Query, given: Given) -> Result<Found, DeclareError> {
+    pub(super) fn find(&self, query: Query, given: Given) -> Result<Found, DeclareError> {
         let catalogue = self.host.catalogue();
+        let mut query = query;
+        functions::expand(&mut query, catalogue.functions())?;
         let mut relations = catalogue.relations();
         for (name, (schema, _)) in &given.overlay {
-            relations.insert(name.clone(), Arc::new(Relation { schema: schema.clone(), query: None }));
+            let relation = Relation { schema: schema.clone(), query: None, key: vec![] };
+            relations.insert(name.clone(), Arc::new(relation));
         }
-        functions::expand(&mut query, catalogue.functions())?;
         let now = given.at.or_else(|| self.memory.read().time()).unwrap_or(0);
         let mut plan = clock::at(planner::plan(query, &relations)?, now).map_err(from_datafusion)?;
         if let Some(wanted) = &given.wanted {
@@ -110,42 +119,43 @@ impl Inner {
         Ok(Found { schema, rows, time })
     }
 
-    /// Runs a plan within the limits, on a thread of its own: the caller may be inside a runtime, where another cannot be entered.
+    /// Runs a plan within the limits. The caller stands on a thread of its own, outside any runtime.
     fn collect(&self, plan: &LogicalPlan) -> Result<Vec<RecordBatch>, DeclareError> {
-        let run = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime =
-                runtime.map_err(|why| DeclareError::Unavailable(format!("cannot start a query: {why}")))?;
-            runtime.block_on(async {
-                tokio::time::timeout(self.limits.time, self.collected(plan)).await.map_err(|_| {
-                    DeclareError::Invalid(format!(
-                        "the query was stopped after {} s, the most that one may take",
-                        self.limits.time.as_secs()
-                    ))
-                })?
-            })
-        };
-        std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|_| {
-            Err(DeclareError::Internal("the query failed inside: it was stopped, others go on".into()))
-        })
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|why| DeclareError::Unavailable(format!("cannot start a query: {why}")))?;
+        // Each operator looks at the clock too: a loop between two of them does not come back here.
+        let found = runtime.block_on(async { timeout(self.limits.time, self.collected(plan)).await });
+        found.unwrap_or_else(|_| Err(self.too_long()))
     }
 
     async fn collected(&self, plan: &LogicalPlan) -> Result<Vec<RecordBatch>, DeclareError> {
-        let runtime = RuntimeEnvBuilder::new().with_memory_limit(self.limits.memory_bytes, 1.0).build_arc();
+        let until = Instant::now() + self.limits.time;
+        // What does not fit into its memory is refused, not written to the disk of others.
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_limit(self.limits.memory_bytes, 1.0)
+            .with_disk_manager_builder(disk)
+            .build_arc();
         let state = SessionStateBuilder::new_from_existing(planner::state().clone())
             .with_runtime_env(runtime.map_err(from_datafusion)?)
             .build();
-        let physical = state.create_physical_plan(plan).await.map_err(from_datafusion)?;
-        let mut stream = execute_stream(physical, state.task_ctx()).map_err(from_datafusion)?;
-        let (mut rows, mut count) = (vec![], 0);
+        let physical = state.create_physical_plan(plan).await.map_err(|why| self.stopped(why))?;
+        let physical = watched(physical, until).map_err(from_datafusion)?;
+        let mut stream = execute_stream(physical, state.task_ctx()).map_err(|why| self.stopped(why))?;
+        let (mut rows, mut count, mut bytes) = (vec![], 0, 0);
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(|why| self.stopped(why))?;
             count += batch.num_rows();
+            bytes += batch.get_array_memory_size();
             if count > self.limits.rows {
                 return Err(DeclareError::Invalid(format!(
                     "the query gives more than {} rows, the most that one may answer with: add a WHERE or a LIMIT",
                     self.limits.rows
                 )));
+            }
+            if bytes > self.limits.memory_bytes {
+                return Err(self.too_large("its rows alone do"));
             }
             rows.push(batch);
         }
@@ -154,13 +164,24 @@ impl Inner {
 
     fn stopped(&self, why: DataFusionError) -> DeclareError {
         match why.find_root() {
-            DataFusionError::ResourcesExhausted(text) => DeclareError::Invalid(format!(
-                "the query was stopped: it needs more than the {} MiB of memory that one may use ({})",
-                self.limits.memory_bytes >> 20,
-                text.lines().next().unwrap_or_default()
-            )),
+            DataFusionError::ResourcesExhausted(text) => {
+                self.too_large(text.lines().next().unwrap_or_default())
+            }
+            DataFusionError::Execution(text) if text == TIME_IS_UP => self.too_long(),
             _ => from_datafusion(why),
         }
+    }
+
+    fn too_large(&self, why: &str) -> DeclareError {
+        DeclareError::Invalid(format!(
+            "the query was stopped: it needs more than the {} MiB of memory that one may use ({why})",
+            self.limits.memory_bytes >> 20
+        ))
+    }
+
+    fn too_long(&self) -> DeclareError {
+        let seconds = self.limits.time.as_secs_f64();
+        DeclareError::Invalid(format!("the query was stopped after {seconds} s, the most that one may take"))
     }
 }
 

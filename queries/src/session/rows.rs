@@ -115,6 +115,16 @@ pub(super) fn conflicts(
         .collect())
 }
 
+/// For each row whether an earlier one has its key.
+pub(super) fn repeated(table: &Table, rows: &RecordBatch) -> Result<Vec<Conflict>, DeclareError> {
+    if key(table).is_empty() {
+        return Ok(vec![Conflict::None; rows.num_rows()]);
+    }
+    let mut seen = HashSet::new();
+    let fresh = encoded(&keys_of(table, rows))?.into_iter().map(|key| seen.insert(key));
+    Ok(fresh.map(|fresh| if fresh { Conflict::None } else { Conflict::Given }).collect())
+}
+
 /// Whether a row may be given.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Conflict {

@@ -33,6 +33,7 @@ pub(super) enum Act {
         names: Vec<String>,
         kind: QueryKind,
         if_exists: bool,
+        cascade: bool,
         tag: String,
     },
     Flush,
@@ -65,7 +66,7 @@ fn piece(sql: Arc<str>) -> Result<Piece, DeclareError> {
             tag: "CREATE TABLE".into(),
             if_not_exists: create.if_not_exists,
         },
-        Parsed::Statement(inner) => of_statement(*inner, at)?,
+        Parsed::Statement(inner) => of_statement(*inner, at, &sql)?,
         Parsed::Explain(_) | Parsed::CopyTo(_) | Parsed::Reset(_) => return Err(unknown(&sql)),
     };
     Ok(Piece { sql, act })
@@ -143,8 +144,7 @@ fn as_of(sql: &str) -> Result<(String, Option<Time>), DeclareError> {
     Ok((words.get(3).copied().unwrap_or_default().to_owned(), Some(time)))
 }
 
-fn of_statement(statement: Statement, at: Option<Time>) -> Result<Act, DeclareError> {
-    let text = statement.to_string();
+fn of_statement(statement: Statement, at: Option<Time>, text: &str) -> Result<Act, DeclareError> {
     Ok(match statement {
         Statement::Query(query) => Act::Select(query, at),
         Statement::Insert(insert) => Act::Insert(Box::new(insert)),
@@ -167,30 +167,27 @@ fn of_statement(statement: Statement, at: Option<Time>) -> Result<Act, DeclareEr
             tag: if view.materialized { "CREATE MATERIALIZED VIEW" } else { "CREATE VIEW" }.into(),
             if_not_exists: view.if_not_exists,
         },
-        Statement::Drop { object_type, if_exists, names, cascade, .. } => {
-            if cascade {
-                return Err(DeclareError::Unsupported(
-                    "DROP .. CASCADE is not supported: drop what uses it first".into(),
-                ));
-            }
-            let kind = match object_type {
-                ObjectType::Table => QueryKind::Table,
-                ObjectType::View => QueryKind::View,
-                ObjectType::MaterializedView => QueryKind::MaterializedView,
-                _ => return Err(unknown(&text)),
-            };
-            let names = names.iter().map(plain_name).collect::<Result<_, _>>()?;
-            Act::Drop { names, kind, if_exists, tag: format!("DROP {object_type}") }
-        }
         Statement::CreateFunction(create) => Act::Declare {
             name: plain_name(&create.name)?,
             tag: "CREATE FUNCTION".into(),
             if_not_exists: false,
         },
-        Statement::DropFunction(_) => {
-            Act::Declare { name: String::new(), tag: "DROP FUNCTION".into(), if_not_exists: false }
+        Statement::DropFunction(drop) => Act::Declare {
+            name: drop.func_desc.first().map(|one| plain_name(&one.name)).transpose()?.unwrap_or_default(),
+            tag: "DROP FUNCTION".into(),
+            if_not_exists: false,
+        },
+        Statement::Drop { object_type, if_exists, names, cascade, .. } => {
+            let kind = match object_type {
+                ObjectType::Table => QueryKind::Table,
+                ObjectType::View => QueryKind::View,
+                ObjectType::MaterializedView => QueryKind::MaterializedView,
+                _ => return Err(unknown(text)),
+            };
+            let names = names.iter().map(plain_name).collect::<Result<_, _>>()?;
+            Act::Drop { names, kind, if_exists, cascade, tag: format!("DROP {object_type}") }
         }
-        _ => return Err(unknown(&text)),
+        _ => return Err(unknown(text)),
     })
 }
 

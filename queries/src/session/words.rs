@@ -21,7 +21,9 @@ pub(super) fn sql_type(data_type: &arrow::datatypes::DataType) -> Result<String,
         }
         Null | Utf8 | Utf8View | LargeUtf8 => "TEXT".into(),
         Binary | BinaryView | LargeBinary | FixedSizeBinary(_) => "BYTEA".into(),
-        Date32 | Date64 => "DATE".into(),
+        Date32 => "DATE".into(),
+        // It counts milliseconds.
+        Date64 => "TIMESTAMP(3)".into(),
         Time32(_) | Time64(_) => "TIME".into(),
         Timestamp(unit, zone) => {
             let digits = match unit {

@@ -6,14 +6,15 @@ use super::words::sql_type;
 use super::{Answer, Inner, internal};
 use crate::declare::create::defaults;
 use crate::declare::text::statements;
+use crate::rewrite::expression;
 use crate::{DeclareError, Declared};
 use arrow::array::RecordBatch;
 use dataflows::{Mode, Table};
 use datafusion::common::ScalarValue;
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{
-    AssignmentTarget, CreateTable, Delete, Expr, Ident, Insert, OnConflictAction, OnInsert, Query,
-    SelectItem, SetExpr, Statement, TableObject, Update,
+    AssignmentTarget, ColumnOption, CreateTable, Delete, Expr, Ident, Insert, OnConflictAction, OnInsert,
+    Query, SelectItem, SetExpr, Statement, TableConstraint, TableObject, Update, Value,
 };
 use sources::decode::{Mapping, changes as log};
 use std::collections::HashMap;
@@ -145,16 +146,18 @@ impl Inner {
         if insert.columns.is_empty() {
             return Ok((0..all).collect());
         }
-        insert
-            .columns
-            .iter()
-            .map(|name| {
-                let name = plain_name(name)?;
-                table.schema.index_of(&name).map_err(|_| {
-                    DeclareError::Invalid(format!("table {:?} has no column {name:?}", table.name))
-                })
-            })
-            .collect()
+        let mut columns = vec![];
+        for name in &insert.columns {
+            let name = plain_name(name)?;
+            let column = table.schema.index_of(&name).map_err(|_| {
+                DeclareError::Invalid(format!("table {:?} has no column {name:?}", table.name))
+            })?;
+            if columns.contains(&column) {
+                return Err(DeclareError::Invalid(format!("column {name:?} is given twice")));
+            }
+            columns.push(column);
+        }
+        Ok(columns)
     }
 
     fn inserted(
@@ -170,6 +173,7 @@ impl Inner {
             Some(source) => {
                 let mut query = source.as_ref().clone();
                 let width = with_defaults(&mut query, &columns, &defaults);
+                typed_texts(&mut query, &columns, table);
                 // Values for the first columns only, as PostgreSQL has it.
                 columns.truncate(width.unwrap_or(usize::MAX));
                 let wanted = columns.iter().map(|i| table.schema.field(*i).data_type().clone()).collect();
@@ -361,9 +365,20 @@ impl Inner {
                 Some(text) => text,
                 None => sql_type(field.data_type())?,
             };
-            Ok(format!("{name} {typed}"))
+            // What else a column says there, such as UNIQUE, is not kept.
+            let options = create.columns.get(i).map(|column| column.options.as_slice()).unwrap_or_default();
+            let options = options.iter().filter(|option| {
+                matches!(
+                    option.option,
+                    ColumnOption::NotNull | ColumnOption::PrimaryKey(_) | ColumnOption::Default(_)
+                )
+            });
+            let options: String = options.map(|option| format!(" {}", option.option)).collect();
+            Ok(format!("{name} {typed}{options}"))
         });
-        let columns = columns.collect::<Result<Vec<_>, DeclareError>>()?;
+        let mut columns = columns.collect::<Result<Vec<_>, DeclareError>>()?;
+        let keys = create.constraints.iter().filter(|c| matches!(c, TableConstraint::PrimaryKey(_)));
+        columns.extend(keys.map(TableConstraint::to_string));
         self.host.declare(&format!("CREATE TABLE {} ({})", quoted(&name), columns.join(", ")))?;
         let mapping = self.table(&name)?;
         let table = &mapping.table;
@@ -375,9 +390,20 @@ impl Inner {
             let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
             RecordBatch::try_new(schema, columns).map_err(internal)
         });
-        let given = fitted(table, &cast.collect::<Result<Vec<_>, _>>()?)?;
-        let change = Change { taken: given.slice(0, 0), given };
-        self.write(&mut self.writer(), &mapping, &change)?;
+        let filled = cast.collect::<Result<Vec<_>, _>>().and_then(|rows| {
+            let given = fitted(table, &rows)?;
+            duplicate(table, &given, &rows::repeated(table, &given)?)?;
+            let change = Change { taken: given.slice(0, 0), given };
+            self.write(&mut self.writer(), &mapping, &change)?;
+            Ok(change)
+        });
+        let change = match filled {
+            Ok(change) => change,
+            Err(why) => {
+                self.host.drop_query(&name)?;
+                return Err(why);
+            }
+        };
         done(change.given.num_rows())
     }
 
@@ -441,10 +467,32 @@ fn with_defaults(query: &mut Query, columns: &[usize], defaults: &[Option<Expr>]
     for row in &mut values.rows {
         for (expr, column) in row.iter_mut().zip(columns) {
             if matches!(expr, Expr::Identifier(word) if is_default(word)) {
-                let null = Expr::Value(datafusion::sql::sqlparser::ast::Value::Null.into());
+                let null = Expr::value(Value::Null);
                 *expr = defaults[*column].clone().unwrap_or(null);
             }
         }
     }
     values.rows.first().map(|row| row.len())
+}
+
+/// Casts texts to the types of their columns where they stand in one column of VALUES with other values: `('NaN'), (1.5)`.
+fn typed_texts(query: &mut Query, columns: &[usize], table: &Table) {
+    let SetExpr::Values(values) = query.body.as_mut() else { return };
+    let text =
+        |expr: &Expr| matches!(expr, Expr::Value(value) if value.value.clone().into_string().is_some());
+    let null = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value == Value::Null);
+    for (place, column) in columns.iter().enumerate() {
+        let cells = || values.rows.iter().filter_map(|row| row.get(place));
+        if !cells().any(text) || cells().all(|cell| text(cell) || null(cell)) {
+            continue;
+        }
+        let target = sql_type(table.schema.field(*column).data_type());
+        for cell in values.rows.iter_mut().filter_map(|row| row.get_mut(place)).filter(|cell| text(cell)) {
+            if let Some(cast) =
+                target.as_ref().ok().and_then(|to| expression(&format!("CAST({cell} AS {to})")).ok())
+            {
+                *cell = cast;
+            }
+        }
+    }
 }

@@ -11,6 +11,9 @@ use datafusion::datasource::MemTable;
 use datafusion_postgres::pgwire::api::Type;
 use std::sync::Arc;
 
+/// The relation of a column, its place, and itself.
+type Column = (String, i32, Arc<Field>);
+
 /// The schema: DataFusion's but for `columns`.
 pub(super) struct Described {
     pub(super) session: Session,
@@ -51,15 +54,15 @@ fn columns(session: &Session) -> Result<RecordBatch> {
             rows.extend((1..).zip(schema.fields()).map(|(at, field)| (name.to_string(), at, field.clone())));
         }
     }
-    let text = |of: &dyn Fn(&(String, i32, Arc<Field>)) -> Option<String>| {
+    let text = |of: &dyn Fn(&Column) -> Option<String>| {
         Arc::new(rows.iter().map(of).collect::<StringArray>()) as ArrayRef
     };
-    let number = |of: &dyn Fn(&(String, i32, Arc<Field>)) -> Option<i32>| {
+    let number = |of: &dyn Fn(&Column) -> Option<i32>| {
         Arc::new(rows.iter().map(of).collect::<Int32Array>()) as ArrayRef
     };
     let always = |value: &str| text(&|_| Some(value.to_string()));
     let datatype = |field: &Field| oid::of_field(field).unwrap_or(Type::TEXT);
-    let precision = |(_, _, field): &(String, i32, Arc<Field>)| numbers(field.data_type());
+    let precision = |(_, _, field): &Column| numbers(field.data_type());
     Ok(RecordBatch::try_from_iter_with_nullable(
         [
             ("table_catalog", always(super::catalog::DATABASE)),

@@ -40,6 +40,7 @@ pub(super) enum Kind {
 
 /// The statements of a text.
 pub(super) fn commands(sql: &str) -> PgWireResult<Vec<Command>> {
+    crate::declare::text::check(sql).map_err(super::fault::of)?;
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql)
         .tokenize_with_location()
         .map_err(|why| super::fault::of(from_parser(&ParserError::from(why), None)))?;

@@ -39,7 +39,7 @@ pub(in crate::lower) fn as_in_postgres(plan: LogicalPlan) -> Result<LogicalPlan>
     // Types change on the way up.
     let changed = plan.transform_up_with_subqueries(|node| {
         let node = node.recompute_schema()?;
-        let changed = each_call(node, |call, input| meant(call, input))?;
+        let changed = each_call(node, meant)?;
         Ok(Transformed::yes(match changed.data {
             LogicalPlan::Aggregate(node) => joined::above(node)?,
             other => other,

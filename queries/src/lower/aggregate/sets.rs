@@ -2,7 +2,7 @@
 //! The empty set has its row even where there are none to group.
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, Result, ScalarValue};
+use datafusion::common::{Column, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{
     Aggregate, EmptyRelation, Expr, GroupingSet, LogicalPlan, Projection, Union, lit,
@@ -13,12 +13,24 @@ use std::sync::Arc;
 pub(in crate::lower) fn expand(plan: LogicalPlan) -> Result<LogicalPlan> {
     let expanded = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Aggregate(node) => match node.group_expr.as_slice() {
-            [Expr::GroupingSet(sets)] => Ok(Transformed::yes(union(&node, &listed(sets))?)),
+            [Expr::GroupingSet(GroupingSet::Cube(list))] if list.len() > CUBE_MAX => too_many(),
+            [Expr::GroupingSet(sets)] => match listed(sets) {
+                sets if sets.len() > SETS_MAX => too_many(),
+                sets => Ok(Transformed::yes(union(&node, &sets)?)),
+            },
             _ => Ok(Transformed::no(LogicalPlan::Aggregate(node))),
         },
         _ => Ok(Transformed::no(node)),
     })?;
     Ok(expanded.data)
+}
+
+/// Grouping sets of one GROUP BY: each is planned by itself.
+const SETS_MAX: usize = 1 << CUBE_MAX;
+const CUBE_MAX: usize = 8;
+
+fn too_many<T>() -> Result<T> {
+    plan_err!("a GROUP BY of more than {SETS_MAX} grouping sets: CUBE takes at most {CUBE_MAX} columns")
 }
 
 fn listed(sets: &GroupingSet) -> Vec<Vec<Expr>> {

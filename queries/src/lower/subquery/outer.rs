@@ -9,6 +9,9 @@ use datafusion::logical_expr::{
 };
 use std::sync::Arc;
 
+/// Pairs of equal expressions, and what else a condition says.
+type Parts = (Vec<(Expr, Expr)>, Vec<Expr>);
+
 /// Outer columns under names of their own.
 pub(super) struct Outer {
     /// The combinations, each once.
@@ -57,11 +60,7 @@ impl Outer {
     }
 
     /// That the outer columns in `left` are those here in `right`: pairs to join by, and conditions.
-    pub(super) fn equal(
-        &self,
-        left: &LogicalPlan,
-        right: &LogicalPlan,
-    ) -> Result<(Vec<(Expr, Expr)>, Vec<Expr>)> {
+    pub(super) fn equal(&self, left: &LogicalPlan, right: &LogicalPlan) -> Result<Parts> {
         let pairs = self.names.iter().map(|(there, here)| (there.clone(), here.clone()));
         same(pairs, left, right)
     }
@@ -73,7 +72,7 @@ pub(super) fn same(
     pairs: impl Iterator<Item = (Column, Column)>,
     left: &LogicalPlan,
     right: &LogicalPlan,
-) -> Result<(Vec<(Expr, Expr)>, Vec<Expr>)> {
+) -> Result<Parts> {
     let (mut on, mut rest) = (vec![], vec![]);
     for (l, r) in pairs {
         let known = is_known(left, &l) || is_known(right, &r);
