@@ -36,6 +36,15 @@ const CASES: &[(&[&str], &str)] = &[
         ],
         "SELECT k AS c0 FROM a WHERE NULL::int NOT IN (SELECT d FROM b)",
     ),
+    (
+        &[
+            "CREATE TABLE a (k int, d int)",
+            "CREATE TABLE b (e int)",
+            "INSERT INTO a VALUES (1, NULL), (2, 1)",
+            "INSERT INTO b VALUES (2)",
+        ],
+        "SELECT k AS c0, (SELECT count(*) FROM b WHERE a.d = a.d) AS c1 FROM a",
+    ),
 ];
 
 /// Each as a world, whose tables are made and filled before and after the view.

@@ -86,9 +86,9 @@ fn equated(plan: &LogicalPlan) -> Result<bool> {
         LogicalPlan::Filter(filter) => {
             let fits = split_conjunction(&filter.predicate).into_iter().all(|part| match part {
                 Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-                    let column =
-                        |expr: &Expr| matches!(expr, Expr::Column(_) | Expr::OuterReferenceColumn(..));
-                    is_local(part) || (column(left) && column(right))
+                    let own = |expr: &Expr| matches!(expr, Expr::Column(_));
+                    let outer = |expr: &Expr| matches!(expr, Expr::OuterReferenceColumn(..));
+                    is_local(part) || (own(left) && outer(right)) || (outer(left) && own(right))
                 }
                 part => is_local(part),
             });
