@@ -18,6 +18,33 @@ const CASES: &[(&[&str], &str)] = &[
         &["CREATE TABLE t (k int, b bigint)", "INSERT INTO t VALUES (4, 100), (0, 0), (9, NULL)"],
         "SELECT y.b AS c0 FROM t AS x RIGHT JOIN t AS y ON x.b = y.b AND y.k <> 0 WHERE x.b = x.b",
     ),
+    (
+        &[
+            "CREATE TABLE a (k int)",
+            "CREATE TABLE b (d int)",
+            "INSERT INTO a VALUES (1), (NULL)",
+            "INSERT INTO b VALUES (NULL)",
+        ],
+        "SELECT k AS c0 FROM a WHERE 1 NOT IN (SELECT d FROM b)",
+    ),
+    (
+        &[
+            "CREATE TABLE a (k int)",
+            "CREATE TABLE b (d int)",
+            "INSERT INTO a VALUES (1), (NULL)",
+            "INSERT INTO b VALUES (2)",
+        ],
+        "SELECT k AS c0 FROM a WHERE NULL::int NOT IN (SELECT d FROM b)",
+    ),
+    (
+        &[
+            "CREATE TABLE a (k int, d int)",
+            "CREATE TABLE b (e int)",
+            "INSERT INTO a VALUES (1, NULL), (2, 1)",
+            "INSERT INTO b VALUES (2)",
+        ],
+        "SELECT k AS c0, (SELECT count(*) FROM b WHERE a.d = a.d) AS c1 FROM a",
+    ),
 ];
 
 /// Each as a world, whose tables are made and filled before and after the view.

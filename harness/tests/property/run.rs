@@ -272,6 +272,12 @@ impl Runner<'_> {
         let (name, wanted) = answers.remove(0);
         let (mut text, mut way) = (String::new(), String::new());
         for (other, found) in answers {
+            if let (Ok(_), Err(why), false) = (&wanted, &found, self.views[i])
+                && let Some(why) = why.strip_prefix("unsupported: ")
+            {
+                self.refuse(i, &DeclareError::Unsupported(why.to_owned()));
+                return;
+            }
             let before = text.len();
             self.outcome.compared += 1;
             match (&wanted, found) {

@@ -12,10 +12,19 @@ pub(super) fn conjunct(part: &Expr) -> Result<bool> {
             _ => Ok(false),
         },
         Expr::InSubquery(list) if !holds_subquery(&list.expr) => match list.negated {
-            true => Ok(free::columns(&list.subquery.subquery)?.is_empty()),
+            true => Ok(stays_a_column(&list.expr) && free::columns(&list.subquery.subquery)?.is_empty()),
             false => filtered(&list.subquery.subquery),
         },
         part => scalars(part),
+    }
+}
+
+/// Whether an expression reads a row whatever the optimiser makes of it: NOT IN of a constant would be joined without heed of NULLs.
+fn stays_a_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) => true,
+        Expr::Cast(cast) => stays_a_column(&cast.expr),
+        _ => false,
     }
 }
 
@@ -77,9 +86,9 @@ fn equated(plan: &LogicalPlan) -> Result<bool> {
         LogicalPlan::Filter(filter) => {
             let fits = split_conjunction(&filter.predicate).into_iter().all(|part| match part {
                 Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-                    let column =
-                        |expr: &Expr| matches!(expr, Expr::Column(_) | Expr::OuterReferenceColumn(..));
-                    is_local(part) || (column(left) && column(right))
+                    let own = |expr: &Expr| matches!(expr, Expr::Column(_));
+                    let outer = |expr: &Expr| matches!(expr, Expr::OuterReferenceColumn(..));
+                    is_local(part) || (own(left) && outer(right)) || (outer(left) && own(right))
                 }
                 part => is_local(part),
             });
