@@ -14,7 +14,7 @@ mod stateful;
 mod temporal;
 mod window;
 
-pub(crate) use arrange::{Arrangement, Index};
+pub(crate) use arrange::{Arrangement, Index, UPDATE_BYTES};
 pub(crate) use import::{Reader, publish};
 pub(crate) use map::{message, one_zero};
 

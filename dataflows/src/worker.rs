@@ -2,7 +2,7 @@
 use crate::codec::Codec;
 use crate::engine::{Output, Seal};
 use crate::plan::{CLOCK, Plan, clock_schema};
-use crate::render::{Arrangement, Index, Renderer, Shared, publish};
+use crate::render::{Arrangement, Index, Renderer, Shared, UPDATE_BYTES, publish};
 use crate::table::{Mode, Table};
 use crate::tap::Tap;
 use crate::ward::{Share, Ward};
@@ -74,9 +74,6 @@ struct ViewState {
     tap: Rc<RefCell<Tap>>,
     share: Share,
 }
-
-/// What an update of an arrangement takes, about.
-const UPDATE_BYTES: usize = 96;
 
 /// Ticks a worker takes in before their outputs are complete.
 const TICKS_OPEN_MAX: usize = 2;
@@ -245,7 +242,8 @@ impl<'w> Local<'w> {
         let ward = Ward::new(format!("the arrangement by {description}"), self.bytes_max);
         self.worker.dataflow_named::<Time, _, _>(&format!("Arrange {description}"), |scope| {
             let mut renderer = Renderer::new(scope, shared, as_of, &ward);
-            let trace = renderer.arrange(index);
+            let fed = Rc::default();
+            let trace = renderer.arrange(index, &fed);
             let share = Share::new(&ward);
             let errs = renderer.errs();
             publish(renderer.nothing(), errs, codec, ward.clone(), move |upper, _, errs| {
@@ -261,6 +259,8 @@ impl<'w> Local<'w> {
                 sizes: renderer.sizes,
                 description,
                 share,
+                fed,
+                upper: 0,
             }
         })
     }
@@ -371,6 +371,9 @@ impl<'w> Local<'w> {
             let mut upper = Antichain::new();
             arrangement.trace.read_upper(&mut upper);
             let upper = upper.first().copied().unwrap_or(self.told);
+            if upper > std::mem::replace(&mut arrangement.upper, upper) {
+                arrangement.fed.set(0);
+            }
             let frontier = Antichain::from_elem(upper.min(self.told));
             arrangement.trace.set_logical_compaction(frontier.borrow());
             arrangement.trace.set_physical_compaction(frontier.borrow());

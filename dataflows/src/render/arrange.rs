@@ -4,7 +4,7 @@ use crate::codec::Codec;
 use crate::plan::Plan;
 use crate::row::{Row, RowBatcher, RowBuilder, RowSpine, hash};
 use crate::tap::Tap;
-use crate::ward::Share;
+use crate::ward::{Share, Ward};
 use crate::{Delta, Diff, Time};
 use arrow::array::{Array, ArrayRef};
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
@@ -13,6 +13,7 @@ use differential_dataflow::trace::wrappers::frontier::TraceFrontier;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
+use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
@@ -55,7 +56,13 @@ pub(crate) struct Arrangement {
     pub description: String,
     /// What it holds.
     pub share: Share,
+    /// Updates that came since its upper was last seen to move: they wait, or they were just put in.
+    pub fed: Rc<Cell<usize>>,
+    pub upper: Time,
 }
+
+/// What an update of an arrangement takes, about.
+pub(crate) const UPDATE_BYTES: usize = 96;
 
 impl Index {
     fn new(plan: &Plan, key: Vec<usize>, null_equal: bool) -> Index {
@@ -95,10 +102,10 @@ const SEPARATOR: char = '\u{1}';
 
 impl<'s> Renderer<'_, 's> {
     /// Arranges the rows of an index: the end of an arrangement's dataflow.
-    pub(crate) fn arrange(&mut self, index: &Index) -> Trace {
+    pub(crate) fn arrange(&mut self, index: &Index, fed: &Rc<Cell<usize>>) -> Trace {
         let rows = self.plan(&index.plan);
         self.operators.push(format!("Arrange {}", index.describe()));
-        let updates = keyed(rows, index);
+        let updates = keyed(rows, index, &self.ward, fed.clone());
         let exchange = Exchange::new(|((key, _), _, _): &Update| hash(key.as_slice()));
         arrange_core::<_, _, ContainerChunker<Vec<Update>>, RowBatcher<_, _>, RowBuilder<_, _>, RowSpine<_, _>>(
             updates, exchange, "Arrange",
@@ -184,7 +191,13 @@ impl<'s> Renderer<'_, 's> {
 }
 
 /// Rows to keys and values. Rows with a NULL in their key join nothing and are left out, unless NULL equals NULL.
-fn keyed<'s>(input: Oks<'s>, index: &Index) -> StreamVec<'s, Time, Update> {
+fn keyed<'s>(
+    input: Oks<'s>,
+    index: &Index,
+    ward: &Arc<Ward>,
+    fed: Rc<Cell<usize>>,
+) -> StreamVec<'s, Time, Update> {
+    let (ward, mut share) = (ward.clone(), Share::new(ward));
     let (keys, values) = index.codecs().expect(super::CHECKED);
     let (key_columns, value_columns, null_equal) =
         (index.key.clone(), index.values.clone(), index.null_equal);
@@ -199,6 +212,11 @@ fn keyed<'s>(input: Oks<'s>, index: &Index) -> StreamVec<'s, Time, Update> {
             input.for_each(|cap, data| {
                 let mut session = output.session_with_builder(&cap);
                 for Delta { time, rows, diffs } in data.drain(..) {
+                    fed.set(fed.get() + diffs.len());
+                    share.set(fed.get() * UPDATE_BYTES);
+                    if ward.stopped().is_some() {
+                        continue;
+                    }
                     let columns = |list: &[usize]| -> Vec<ArrayRef> {
                         list.iter().map(|i| rows.column(*i).clone()).collect()
                     };
