@@ -16,6 +16,7 @@ mod nulls;
 pub(crate) mod planner;
 pub(crate) mod recursive;
 mod refuse;
+pub(crate) mod repeated;
 mod sets;
 mod size;
 pub(crate) mod spelled;

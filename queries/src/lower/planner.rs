@@ -267,7 +267,9 @@ pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
 pub(crate) fn optimise(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
     let mut optimizer = Optimizer::new();
     optimizer.rules.retain(|rule| !RULES_LEFT_OUT.contains(&rule.name()));
-    run(optimizer, plan)
+    let plan = run(optimizer, plan)?;
+    super::repeated::bounded(&plan).map_err(from_datafusion)?;
+    Ok(plan)
 }
 
 fn run(optimizer: Optimizer, plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {

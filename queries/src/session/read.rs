@@ -7,6 +7,7 @@ use crate::functions::checked::checked;
 use crate::lower::clock;
 use crate::lower::names::shown;
 use crate::lower::planner::{self, Relation};
+use crate::lower::repeated::bounded;
 use crate::rewrite::functions;
 use crate::{DeclareError, Declared};
 use arrow::array::RecordBatch;
@@ -140,7 +141,10 @@ impl Inner {
         let state = SessionStateBuilder::new_from_existing(planner::state().clone())
             .with_runtime_env(runtime.map_err(from_datafusion)?)
             .build();
-        let physical = state.create_physical_plan(plan).await.map_err(|why| self.stopped(why))?;
+        // What is folded here is what will be run.
+        let plan = state.optimize(plan).map_err(from_datafusion)?;
+        bounded(&plan).map_err(from_datafusion)?;
+        let physical = state.create_physical_plan(&plan).await.map_err(|why| self.stopped(why))?;
         let physical = watched(physical, until).map_err(from_datafusion)?;
         let mut stream = execute_stream(physical, state.task_ctx()).map_err(|why| self.stopped(why))?;
         let (mut rows, mut count, mut bytes) = (vec![], 0, 0);
