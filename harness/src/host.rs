@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const WAIT: Duration = Duration::from_secs(10);
 /// How often a view that is being built is asked for.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
-const PAUSE_MAX: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_millis(2_000);
 const WAIT_SEEN: Duration = Duration::from_secs(60);
 
 /// The process, as the API and the command line know it.

@@ -20,6 +20,8 @@ struct Collected {
     view: Arc<View>,
     codec: Codec,
     uppers: Vec<Time>,
+    /// The first upper that each worker told: a greater one says that its first rows are complete.
+    firsts: Vec<Option<Time>>,
     changes: Vec<Delta>,
     errs: Vec<Failure>,
     /// Whether ticks wait for it: a view that is there from the start is waited for, one that comes later only once it has caught up.
@@ -32,7 +34,15 @@ impl Collected {
     fn upper(&self) -> Time {
         self.uppers.iter().copied().min().unwrap_or(0)
     }
+
+    /// Whether all workers have its first rows.
+    fn is_built(&self) -> bool {
+        self.uppers.iter().zip(&self.firsts).all(|(upper, first)| first.is_some_and(|first| *upper > first))
+    }
 }
+
+/// A view that was built is waited for once it is so near, in milliseconds: under a steady load it would else never be level.
+const NEAR: Time = 1_000;
 
 impl Collector {
     /// For so many workers.
@@ -50,6 +60,7 @@ impl Collector {
         let collected = Collected {
             view: view.clone(),
             codec,
+            firsts: vec![None; uppers.len()],
             uppers,
             changes: vec![],
             errs: vec![],
@@ -79,6 +90,7 @@ impl Collector {
                 continue;
             };
             collected.uppers[output.worker] = upper;
+            collected.firsts[output.worker].get_or_insert(upper);
             collected.changes.extend(changes);
             collected.errs.extend(errs);
         }
@@ -89,6 +101,9 @@ impl Collector {
     #[allow(clippy::should_implement_trait, reason = "there is always a next tick, perhaps later")]
     pub fn next(&mut self) -> Option<(Tick, Vec<Arc<View>>)> {
         let told = self.told.iter().copied().min().unwrap_or(0);
+        for collected in self.views.values_mut().filter(|c| !c.awaited && c.is_built()) {
+            collected.awaited = self.lower.saturating_sub(collected.upper()) <= NEAR;
+        }
         let awaited = self.views.values().filter(|c| c.awaited).map(Collected::upper);
         let upper = awaited.min().unwrap_or(Time::MAX).min(told + 1);
         if upper <= self.lower {
