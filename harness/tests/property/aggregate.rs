@@ -43,7 +43,9 @@ impl Generator {
             18..=20 => (format!("avg({a})"), Approx),
             21 => {
                 let words = ["stddev", "stddev_pop", "stddev_samp", "variance", "var_pop", "var_samp"];
-                (format!("{}({a})", self.random.pick(&words)), Approx)
+                // Of small numbers: the batch oracle squares them as doubles.
+                let number = self.random.pick(&[Int, Num, Double]);
+                (format!("{}({})", self.random.pick(&words), self.leaf(scope, number)), Approx)
             }
             22 | 23 => {
                 let kind = self.random.pick(&[Int, Text, Bool, Date]);

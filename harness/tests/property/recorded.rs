@@ -45,6 +45,32 @@ const CASES: &[(&[&str], &str)] = &[
         ],
         "SELECT k AS c0, (SELECT count(*) FROM b WHERE a.d = a.d) AS c1 FROM a",
     ),
+    (
+        &[
+            "CREATE TABLE a (k int, x int)",
+            "CREATE TABLE b (k int, y int)",
+            "INSERT INTO a VALUES (0, 4)",
+            "INSERT INTO b VALUES (0, 1), (4, 1)",
+        ],
+        "SELECT k AS c0 FROM a WHERE x IN (SELECT p.k FROM b AS p JOIN b AS q ON p.y = q.y WHERE q.k = a.k)",
+    ),
+    (
+        &[
+            "CREATE TABLE a (k int)",
+            "CREATE TABLE b (c int)",
+            "INSERT INTO a VALUES (4), (5)",
+            "INSERT INTO b VALUES (4)",
+        ],
+        "SELECT k AS c0 FROM a WHERE 4 IN (SELECT c FROM b WHERE c = a.k)",
+    ),
+    (
+        &["CREATE TABLE a (k int)", "INSERT INTO a VALUES (1), (NULL), (4)"],
+        "SELECT k AS c0, n AS c1 FROM (SELECT k, count(*) AS n FROM a GROUP BY ROLLUP (k)) AS q WHERE k > 3",
+    ),
+    (
+        &["CREATE TABLE a (k int)", "INSERT INTO a VALUES (1), (NULL)"],
+        "SELECT n AS c0 FROM (SELECT 1 AS c, count(*) AS n FROM a) AS q WHERE c = 2",
+    ),
 ];
 
 /// Each as a world, whose tables are made and filled before and after the view.

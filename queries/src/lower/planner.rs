@@ -1,5 +1,6 @@
 //! SQL to DataFusion's logical plan and through its optimiser: which names there are, which settings, which rules.
 mod casts;
+mod pushdown;
 
 use super::aggregate::{functions as aggregates, meaning, sets};
 use super::recursive::{self, Held};
@@ -102,7 +103,11 @@ static STATE: LazyLock<SessionState> =
 fn without_late_pushdown(state: SessionState) -> SessionState {
     let rules = state.physical_optimizers().iter().filter(|rule| !rule.name().starts_with("FilterPushdown"));
     let rules = rules.cloned().collect();
-    SessionStateBuilder::new_from_existing(state).with_physical_optimizer_rules(rules).build()
+    let logical = pushdown::corrected(state.optimizer().rules.iter().cloned());
+    SessionStateBuilder::new_from_existing(state)
+        .with_physical_optimizer_rules(rules)
+        .with_optimizer_rules(logical)
+        .build()
 }
 
 /// The state with the aggregates that PostgreSQL has and DataFusion has not.
@@ -267,6 +272,7 @@ pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
 pub(crate) fn optimise(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
     let mut optimizer = Optimizer::new();
     optimizer.rules.retain(|rule| !RULES_LEFT_OUT.contains(&rule.name()));
+    optimizer.rules = pushdown::corrected(optimizer.rules.into_iter());
     let plan = run(optimizer, plan)?;
     super::repeated::bounded(&plan).map_err(from_datafusion)?;
     Ok(plan)

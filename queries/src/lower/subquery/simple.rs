@@ -2,6 +2,7 @@
 use super::{Result, free, holds_subquery};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, Operator};
+use std::collections::HashSet;
 
 /// `EXISTS (..)`, `x IN (..)` and their negations that are semi joins; or an expression whose scalar subqueries are simple.
 pub(super) fn conjunct(part: &Expr) -> Result<bool> {
@@ -13,7 +14,7 @@ pub(super) fn conjunct(part: &Expr) -> Result<bool> {
         },
         Expr::InSubquery(list) if !holds_subquery(&list.expr) => match list.negated {
             true => Ok(stays_a_column(&list.expr) && free::columns(&list.subquery.subquery)?.is_empty()),
-            false => filtered(&list.subquery.subquery),
+            false => Ok(filtered(&list.subquery.subquery)? && told_apart(&list.subquery.subquery)?),
         },
         part => scalars(part),
     }
@@ -57,6 +58,33 @@ fn filtered(plan: &LogicalPlan) -> Result<bool> {
             Ok(!holds_subquery(&filter.predicate) && free::columns(&filter.input)?.is_empty())
         }
         _ => Ok(false),
+    }
+}
+
+/// Whether DataFusion can tell the columns of a correlated IN apart: it knows them by their names without relations, and needs each once.
+fn told_apart(plan: &LogicalPlan) -> Result<bool> {
+    if free::columns(plan)?.is_empty() {
+        return Ok(true);
+    }
+    let (mut below, mut given) = (plan, HashSet::new());
+    loop {
+        match below {
+            LogicalPlan::Projection(projection) => {
+                given.extend(projection.expr.iter().flat_map(|expr| expr.column_refs()));
+                below = &projection.input;
+            }
+            LogicalPlan::SubqueryAlias(alias) => below = &alias.input,
+            LogicalPlan::Distinct(Distinct::All(input)) => below = input,
+            LogicalPlan::Filter(filter) => {
+                let mut names = HashSet::new();
+                let tied =
+                    split_conjunction(&filter.predicate).into_iter().filter(|part| part.contains_outer());
+                let mut tied = tied.flat_map(|part| part.column_refs());
+                let unique = filter.input.schema().fields().iter().all(|field| names.insert(field.name()));
+                return Ok(unique && !tied.any(|column| given.contains(column)));
+            }
+            _ => return Ok(false),
+        }
     }
 }
 
