@@ -20,7 +20,8 @@ pub(crate) fn checked(plan: LogicalPlan) -> Result<LogicalPlan> {
         let names = NamePreserver::new(&node);
         let changed = node.map_expressions(|expr| {
             let name = names.save(&expr);
-            let changed = expr.transform_up(|part| Ok(one(part, &schema)))?;
+            // From above, so that types are asked of plain operators: those of nested calls cost more the deeper they are.
+            let changed = expr.transform_down(|part| Ok(one(part, &schema)))?;
             Ok(changed.update_data(|expr| name.restore(expr)))
         })?;
         match changed.transformed {
