@@ -71,6 +71,15 @@ const CASES: &[(&[&str], &str)] = &[
         &["CREATE TABLE a (k int)", "INSERT INTO a VALUES (1), (NULL)"],
         "SELECT n AS c0 FROM (SELECT 1 AS c, count(*) AS n FROM a) AS q WHERE c = 2",
     ),
+    (
+        &[
+            "CREATE TABLE a (k int)",
+            "CREATE TABLE b (c int)",
+            "INSERT INTO a VALUES (4), (5)",
+            "INSERT INTO b VALUES (5)",
+        ],
+        "SELECT k AS c0, 4 IN (SELECT c FROM b) AS c1 FROM a WHERE coalesce(4, k) IN (SELECT c FROM b WHERE c = a.k) OR k = 5",
+    ),
 ];
 
 /// Each as a world, whose tables are made and filled before and after the view.

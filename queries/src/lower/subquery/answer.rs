@@ -167,9 +167,22 @@ impl Flattener {
         Ok(named(&name))
     }
 
+    /// A value as a column of the rows: the optimiser loses a join's condition that turns out to be about a constant.
+    fn as_column(&mut self, value: Expr, input: &mut Arc<LogicalPlan>) -> Result<Expr> {
+        if matches!(value, Expr::Column(_)) {
+            return Ok(value);
+        }
+        let name = self.name("asked");
+        let columns = input.schema().columns().into_iter().map(Expr::Column);
+        let list = columns.chain([value.alias(&name)]).collect();
+        *input = Arc::new(LogicalPlan::Projection(Projection::try_new(list, input.clone())?));
+        Ok(named(&name))
+    }
+
     /// Whether a value is among those of the subquery; false for NULL on either side.
     fn found(&mut self, computed: &Computed, asked: Expr, input: &mut Arc<LogicalPlan>) -> Result<Expr> {
         let (name, mark) = (self.name("value"), self.name("found"));
+        let asked = self.as_column(asked, input)?;
         let value = computed.value();
         let known = Filter::try_new(value.clone().is_not_null(), computed.rows.clone())?;
         let list = vec![value.alias(&name), lit(true).alias(&mark)];
