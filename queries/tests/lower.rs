@@ -180,7 +180,7 @@ fn plans_are_as_small_as_they_can_be() {
     check(
         "SELECT k + 1 AS more FROM a WHERE v > 1",
         r#"
-            Map where v@2 > 1 select CAST(k@1 AS Int64) + 1 as more
+            Map where v@2 > 1 select k@1 + 1 as more
               Get a
         "#,
     );
