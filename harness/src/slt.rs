@@ -3,7 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | [`script`] | what a statement does, told from its words |
-//! | [`run`] | a script in its own order, each query also as a view created after the data |
+//! | `run` | a script in its own order, each query also as a view created after the data |
 //! | [`upstream`] | a script with its views created before the data |
 //! | [`database`] | the product as `sqllogictest` sees it |
 //! | [`external`] | tables over CSV files |
