@@ -258,7 +258,7 @@ fn constants_recur_without_tables() {
             ),
             (
                 "nested",
-                "WITH RECURSIVE o AS (SELECT 1 AS a UNION ALL (WITH RECURSIVE i AS (SELECT 1 AS a UNION ALL SELECT a + 2 AS a FROM i WHERE a < 3) SELECT o.a + 2 AS a FROM o JOIN i USING (a) WHERE i.a < 4)) SELECT a FROM o",
+                "WITH RECURSIVE o AS (SELECT 1 AS a UNION ALL (WITH RECURSIVE i AS (SELECT 1 AS a UNION ALL SELECT a + 2 AS a FROM i WHERE a < 3) SELECT o.a + 2 AS a FROM o JOIN i ON o.a = i.a WHERE i.a < 4)) SELECT a FROM o",
             ),
             (
                 "nulls",
