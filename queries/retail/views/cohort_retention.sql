@@ -14,7 +14,7 @@ counted AS (
   GROUP BY first.cohort, active.month
 )
 SELECT
-  to_char(cohort, '%Y-%m') AS cohort,
+  to_char(cohort, 'YYYY-MM') AS cohort,
   12 * (date_part('year', month) - date_part('year', cohort)) + date_part('month', month) - date_part('month', cohort) AS month_no,
   customers
 FROM counted;

@@ -1,7 +1,7 @@
 -- What each month brought in: gross, taken back by credit notes, and net.
 CREATE MATERIALIZED VIEW revenue_by_month WITH (key = 'month') AS
 SELECT
-  to_char(month, '%Y-%m') AS month,
+  to_char(month, 'YYYY-MM') AS month,
   count(*) AS lines,
   count(DISTINCT document) FILTER (WHERE NOT is_credit) AS invoices,
   count(DISTINCT document) FILTER (WHERE is_credit) AS credit_notes,
