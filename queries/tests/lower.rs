@@ -368,12 +368,13 @@ fn plans_are_as_small_as_they_can_be() {
         "SELECT id FROM a WHERE v > (SELECT avg(w) FROM b)",
         r#"
             Map select id@0 as id
-              Join on  where CAST(v@1 AS Float64) > avg(b.w)@2
+              Join on  where CAST(v@1 AS Float64) > avg@2
                 Map select id@0 as id, v@2 as v
                   Get a
-                Aggregate by [] compute [avg(b.w)]
-                  Map select CAST(w@2 AS Float64) as b.w
-                    Get b
+                Map select avg(b.w)@0 as avg
+                  Aggregate by [] compute [avg(b.w)]
+                    Map select CAST(w@2 AS Float64) as b.w
+                      Get b
         "#,
     );
     check(

@@ -196,7 +196,7 @@ mod tests {
             (format!("SELECT 1{}", " + 1".repeat(100_000)), "more than 4096"),
             (format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(100_000)), "more than 4096"),
             (format!("SELECT {}1", "- ".repeat(100_000)), "more than 4096"),
-            (format!("SELECT {}true", "NOT ".repeat(1_000)), "nested"),
+            (format!("SELECT {}true", "NOT ".repeat(1_000)), "line 1, column"),
             (format!("SELECT 1{}", "::int".repeat(100_000)), "more than 4096"),
             (format!("SELECT a{}", "[1]".repeat(100_000)), "more than 4096"),
             (format!("SELECT {}1{}", "(1, ".repeat(300), ")".repeat(300)), "deeper than 256"),
