@@ -3,7 +3,6 @@ use crate::Error;
 use crate::progress::Bindings;
 use dataflows::engine::{Collector, Output};
 use dataflows::{Position, Time};
-use sinks::Sink;
 use sinks::memory::Memory;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};

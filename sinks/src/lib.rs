@@ -1,30 +1,58 @@
-//! Where changes go. A sink keeps rows and frontier in one atomic act; the same tick again changes nothing.
+//! Where changes go. A sink keeps rows and frontier in one atomic act; the same delivery again changes nothing.
 //!
 //! | file | noun | what it is |
 //! |---|---|---|
 //! | [`memory`] | `Memory` | every view's current rows by key, at one time for all views: what the HTTP API reads |
+//! | [`delivery`] | `Delivery` | what a store outside the process is to hold next |
+pub mod delivery;
 pub mod memory;
 
-use dataflows::{Tick, Time, View};
+use dataflows::{Position, Time, View};
+use delivery::Delivery;
 use std::sync::Arc;
 
-/// A store that keeps views. Production and simulation both implement it.
+/// A store outside the process that keeps views. Production and simulation both implement it.
+///
+/// Calls block; one thread makes them. Rows and the time they are true for are kept in one atomic act, and every act is
+/// guarded by the epoch and the time that the store holds, so that nothing is applied twice or by two writers.
 pub trait Sink: Send {
-    /// Everything before was applied.
-    fn frontier(&self) -> Time;
-    /// Begins to keep a view; its rows come with the next ticks.
-    fn create(&mut self, view: Arc<View>) -> Result<(), SinkError>;
-    /// Forgets a view and its rows.
-    fn drop_view(&mut self, name: &str) -> Result<(), SinkError>;
-    /// Applies all changes of a tick, or none. What lies before the frontier was applied already and changes nothing.
-    fn apply(&mut self, tick: &Tick) -> Result<(), SinkError>;
+    /// Takes the store over: who held it before is fenced from here on. Says what it holds.
+    fn open(&mut self) -> Result<Held, SinkError>;
+    /// Applies a delivery, or nothing of it. `delivery.from` is what the store holds; views it does not know are made.
+    fn apply(&mut self, delivery: &Delivery) -> Result<(), SinkError>;
+    /// What the store holds of a view, to be compared. It does not take the store over.
+    fn read(&mut self, view: &Arc<View>) -> Result<Content, SinkError>;
+}
+
+/// What a store holds when it is taken over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The time its rows are true for; none: it holds nothing.
+    pub time: Option<Time>,
+    /// What was read of the log up to then.
+    pub positions: Vec<Position>,
+    /// Its views, each with the [`definition`](delivery::definition) they were kept by.
+    pub views: Vec<(Arc<str>, u64)>,
+}
+
+/// The rows of a view as a store holds them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// The time they are true for; none: the store does not know the view.
+    pub time: Option<Time>,
+    /// Each row as the JSON object that [`Shape::write_json`](memory::shape::Shape::write_json) writes, and how often it is there; ascending.
+    pub rows: Vec<(String, i64)>,
 }
 
 /// Why a sink kept nothing, by what the caller can do.
 #[derive(Debug)]
 pub enum SinkError {
-    /// Try the same call again later.
+    /// Try again later: [`Sink::open`] first, which says whether the last act landed.
     Retry(String),
+    /// The store is not where the delivery begins (it was restored, emptied, or failed over): open it again and go on from there.
+    Moved(String),
+    /// Another writer has taken the store over: stop this one.
+    Fenced(String),
     /// Stop this sink.
     Fatal(String),
 }
@@ -32,7 +60,10 @@ pub enum SinkError {
 impl std::fmt::Display for SinkError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            SinkError::Retry(text) | SinkError::Fatal(text) => f.write_str(text),
+            SinkError::Retry(text)
+            | SinkError::Moved(text)
+            | SinkError::Fenced(text)
+            | SinkError::Fatal(text) => f.write_str(text),
         }
     }
 }

@@ -8,7 +8,7 @@ pub mod page;
 pub mod shape;
 pub mod tree;
 
-use crate::{Sink, SinkError};
+use crate::SinkError;
 use dataflows::{Batch, Delta, Position, Tick, Time, View};
 use history::{Commit, History};
 use kept::Kept;
@@ -240,24 +240,6 @@ fn change(kept: &mut Kept, batch: &Batch, range: std::ops::Range<Time>) -> Resul
     kept.errs =
         kept.errs.merge(&errs).map_err(|_| String::from("more failures were taken away than were there"))?;
     Ok(commits)
-}
-
-impl Sink for Arc<Memory> {
-    fn frontier(&self) -> Time {
-        Memory::frontier(self)
-    }
-
-    fn create(&mut self, view: Arc<View>) -> Result<(), SinkError> {
-        Memory::create(self, view)
-    }
-
-    fn drop_view(&mut self, name: &str) -> Result<(), SinkError> {
-        Memory::drop_view(self, name)
-    }
-
-    fn apply(&mut self, tick: &Tick) -> Result<(), SinkError> {
-        Memory::apply(self, tick)
-    }
 }
 
 #[cfg(test)]

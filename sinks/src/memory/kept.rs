@@ -4,7 +4,7 @@ use super::page::{Entry, Page};
 use super::shape::Shape;
 use super::tree::Tree;
 use arrow::array::{ArrayRef, RecordBatch};
-use dataflows::Time;
+use dataflows::{Batch, Time};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The rows of a view at one time. Cloning it costs nothing, and it never changes.
@@ -61,6 +61,12 @@ impl Kept {
     /// How many failures there are.
     pub fn errs_count(&self) -> u64 {
         self.errs.totals().rows
+    }
+
+    /// The keys under which a batch changes something.
+    pub fn changed_keys(&self, batch: &Batch) -> Result<Vec<Box<[u8]>>, String> {
+        let page = self.shape.page(&batch.changes.iter().collect::<Vec<_>>())?;
+        Ok(page.iter().map(|entry| entry.key.into()).collect())
     }
 
     /// All rows by key, each as often as it is there, in batches of at most so many rows.

@@ -60,6 +60,14 @@ impl Shape {
         Ok(rows.row(0).data().to_vec())
     }
 
+    /// The key columns of keys' bytes, one array for each column of the key.
+    pub fn key_columns(&self, keys: &[&[u8]]) -> Vec<ArrayRef> {
+        let Some(converter) = &self.keys else { return vec![] };
+        let parser = converter.parser();
+        let rows = keys.iter().map(|key| parser.parse(key));
+        converter.convert_rows(rows).expect("a converter reads the keys that it wrote")
+    }
+
     /// Asks of each row of key columns.
     pub(super) fn has_rows(
         &self,
@@ -87,7 +95,7 @@ impl Shape {
     }
 
     /// Rows as columns.
-    pub(super) fn batch(&self, rows: &[&[u8]]) -> RecordBatch {
+    pub fn batch(&self, rows: &[&[u8]]) -> RecordBatch {
         RecordBatch::try_new(self.view.schema.clone(), self.codec.decode(rows))
             .expect("a codec decodes what it encoded")
     }
