@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 #[path = "support/said.rs"]
 mod said;
+#[path = "support/wanted.rs"]
+mod wanted;
 
 use dataflows::contain::inject;
 use harness::{Config, Tallyflow};
@@ -11,17 +13,7 @@ use said::said;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
-
-fn all(tallyflow: &Tallyflow, cases: &[(&str, &str)]) {
-    for (sql, wanted) in cases {
-        let got = said(tallyflow, sql);
-        let fits = match wanted.strip_prefix("! ") {
-            Some(part) => got.starts_with("! ") && got.contains(part),
-            None => got == *wanted,
-        };
-        assert!(fits, "{sql}\n  wanted {wanted}\n  got    {got}");
-    }
-}
+use wanted::all;
 
 fn open(path: &Path, workers: usize) -> Tallyflow {
     Tallyflow::open(Config { data: Some(path.to_owned()), workers, ..Config::default() }).unwrap()

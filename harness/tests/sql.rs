@@ -1,43 +1,14 @@
 //! Tables that take statements, views over them, and SELECT over one snapshot: statements in, answers out.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+#[path = "support/said.rs"]
+mod said;
+#[path = "support/wanted.rs"]
+mod wanted;
+
 use harness::{Config, Tallyflow};
 use queries::session::Answer;
-
-/// One statement's answer as text: cells between bars, rows between slashes, or the tag, or `!` and the error.
-fn said(tallyflow: &Tallyflow, sql: &str) -> String {
-    let answers = match tallyflow.execute(sql) {
-        Ok(answers) => answers,
-        Err(why) => return format!("! {why}"),
-    };
-    match answers.last() {
-        None => String::new(),
-        Some(Answer::Done { tag }) => tag.clone(),
-        Some(Answer::Rows { rows, .. }) => {
-            let options = FormatOptions::default().with_null("NULL");
-            let row = |batch: &arrow::array::RecordBatch, i: usize| {
-                let cell = |column: &arrow::array::ArrayRef| {
-                    ArrayFormatter::try_new(column, &options).unwrap().value(i).to_string()
-                };
-                batch.columns().iter().map(cell).collect::<Vec<_>>().join("|")
-            };
-            let list: Vec<String> =
-                rows.iter().flat_map(|batch| (0..batch.num_rows()).map(move |i| row(batch, i))).collect();
-            list.join("/")
-        }
-    }
-}
-
-fn all(tallyflow: &Tallyflow, cases: &[(&str, &str)]) {
-    for (sql, wanted) in cases {
-        let got = said(tallyflow, sql);
-        let fits = match wanted.strip_prefix("! ") {
-            Some(part) => got.starts_with("! ") && got.contains(part),
-            None => got == *wanted,
-        };
-        assert!(fits, "{sql}\n  wanted {wanted}\n  got    {got}");
-    }
-}
+use said::said;
+use wanted::all;
 
 const LIFE: &[(&str, &str)] = &[
     ("CREATE TABLE t (id INT PRIMARY KEY, name TEXT NOT NULL, n BIGINT DEFAULT 7)", "CREATE TABLE"),

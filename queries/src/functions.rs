@@ -27,7 +27,7 @@ mod syntax;
 mod template;
 mod text;
 
-pub(crate) use rewrite::common_number;
+pub(crate) use rewrite::{common_number, orders};
 pub use sql_type::sql_type;
 pub use syntax::rewrite as postgresql_syntax;
 

@@ -134,16 +134,7 @@ fn binary(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -
             let function = numeric::product(numeric::decimal(a)?, numeric::decimal(b)?)?;
             Some(call(function, both()))
         }
-        Operator::Eq
-        | Operator::NotEq
-        | Operator::Lt
-        | Operator::LtEq
-        | Operator::Gt
-        | Operator::GtEq
-        | Operator::IsDistinctFrom
-        | Operator::IsNotDistinctFrom
-            if is_float(a) && is_decimal(b) || is_decimal(a) && is_float(b) =>
-        {
+        _ if compares(op) && (is_float(a) && is_decimal(b) || is_decimal(a) && is_float(b)) => {
             let double = |e: &Expr| cast_to(e.clone(), DataType::Float64);
             sides(double(left), double(right))
         }
@@ -165,6 +156,17 @@ fn binary(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -
     }
 }
 
+/// Whether it compares, NULL with NULL too.
+fn compares(op: Operator) -> bool {
+    orders(op) || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
+}
+
+/// Whether it compares two values, and says NULL where one of them is.
+pub(crate) fn orders(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+}
+
 /// Dates, times and intervals under operators.
 pub(super) fn datetimes(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -> Option<Expr> {
     use DataType::*;
@@ -172,17 +174,7 @@ pub(super) fn datetimes(left: &Expr, a: &DataType, op: Operator, right: &Expr, b
     let swapped = || vec![right.clone(), left.clone()];
     let sum = matches!(op, Operator::Plus);
     let less = matches!(op, Operator::Minus);
-    let compares = matches!(
-        op,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
-    );
+    let compares = compares(op);
     let pair = |l: Expr, r: Expr| Some(Expr::BinaryExpr(BinaryExpr::new(Box::new(l), op, Box::new(r))));
     match (a, b) {
         (Interval(_), Interval(_)) if compares => {

@@ -1,5 +1,6 @@
 //! The values for which a correlated subquery is computed: the outer columns it reads, each combination once.
 use super::Result;
+use crate::functions::orders;
 use datafusion::common::{Column, NullEquality, ScalarValue, TableReference};
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::utils::split_conjunction;
@@ -137,16 +138,7 @@ fn rejects_null(part: &Expr, column: &Column) -> bool {
     match part {
         Expr::IsNotNull(inner) => is_column(inner, column),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let compares = matches!(
-                op,
-                Operator::Eq
-                    | Operator::NotEq
-                    | Operator::Lt
-                    | Operator::LtEq
-                    | Operator::Gt
-                    | Operator::GtEq
-            );
-            compares && (is_column(left, column) || is_column(right, column))
+            orders(*op) && (is_column(left, column) || is_column(right, column))
         }
         _ => false,
     }
