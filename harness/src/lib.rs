@@ -12,6 +12,7 @@
 //! | [`ticker`] | [`ticker::Ticker`] | the one thread that decides: time, binding, intake, engine |
 //! | [`pipeline`] | [`pipeline::Pipeline`] | the threads, from the log to the engine and on to the readers |
 //! | [`publish`] | [`publish::Visible`] | what readers can see, and until when |
+//! | [`outlets`] | [`outlets::Outlets`] | the stores outside that are told of each tick |
 //! | [`statements`] | [`statements::Statements`] | tables and views declared and dropped at run time, kept |
 //! | [`host`] | [`host::Process`] | what the HTTP API asks of all this |
 //! | [`check`] | [`check::Difference`] | the same views once more, in batch, and what differs |
@@ -28,6 +29,7 @@ pub mod host;
 pub mod intake;
 pub mod library;
 pub mod metrics;
+pub mod outlets;
 pub mod pipeline;
 pub mod progress;
 pub mod publish;

@@ -5,18 +5,21 @@ use crate::Error;
 use crate::clock::{Clock, Follow, Wall, wall};
 use crate::data::{self, Data};
 use crate::host::Process;
+use crate::outlets::spec::Spec;
+use crate::outlets::{Drain, Outlets};
 use crate::progress::{self, Bindings};
 use crate::publish::{Latency, Publisher, Visible};
 use crate::statements::Statements;
 use crate::ticker::{Shared, Ticker, maintainable};
 use crate::ticks::{End, Handle, Pace, Reader, Setting as ReaderSetting, Tables};
 use crossbeam_channel::bounded;
-use dataflows::Position;
 use dataflows::engine::{Collector, Engine};
+use dataflows::{Position, Time};
 use queries::session::{Limits, Session};
 use queries::{Catalogue, Declared};
 use sinks::memory::Memory;
 use sources::log::{Log, LogConfig, Repair};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -43,6 +46,10 @@ pub struct Setting {
     pub limits: Limits,
     /// What the state of one view may take; a view that needs more is stopped.
     pub state_bytes_max: usize,
+    /// The sinks of the config, beside those that SQL declared; none: no sink runs.
+    pub sinks: Option<Vec<Spec>>,
+    /// Times of earlier lives at which readers' views are remembered, in [`Outlets::remembered`].
+    pub remember: Vec<Time>,
 }
 
 /// What the state of one view may take where nothing is said.
@@ -62,13 +69,15 @@ impl Setting {
             partitions: 1,
             limits: Limits::default(),
             state_bytes_max: STATE_BYTES_MAX,
+            sinks: Some(vec![]),
+            remember: vec![],
         }
     }
 
     /// For a replay: full ticks only, at the times of the events.
     pub fn replay(workers: usize, tick_events: usize) -> Setting {
         let pace = Pace { records_max: tick_events, wait: None, wait_busy: None, idle: None };
-        Setting { pace, follow: Follow::Log, ..Setting::serve(workers, tick_events) }
+        Setting { pace, follow: Follow::Log, sinks: None, ..Setting::serve(workers, tick_events) }
     }
 }
 
@@ -112,14 +121,22 @@ impl Pipeline {
             tables: Arc::new(RwLock::new(Tables::new(vec![]))),
             visible: Arc::default(),
             gauges: Arc::default(),
+            outlets: Arc::new(Outlets::new(data.path(), setting.remember.clone())?),
         };
         let (visible, latency) = (shared.visible.clone(), Arc::new(Latency::default()));
 
         let bound = progress::Reader::open(&data::bindings_path(data.path()))?;
-        let kept_times = kept.iter().map(|statement| statement.after).collect();
+        let mut kept_times: BTreeSet<Time> = kept.iter().map(|statement| statement.after).collect();
+        kept_times.extend(&setting.remember);
         let clock = Clock::new(setting.wall.clone(), setting.follow, setting.skew_ms);
         let mut ticker = Ticker::new(shared.clone(), clock, statements, kept);
         ticker.install(&declared)?;
+        if let Some(sinks) = &setting.sinks {
+            shared.outlets.start(sinks)?;
+            if shared.bindings.last() > 0 {
+                kept_times.extend(shared.outlets.times());
+            }
+        }
         let reader_setting = ReaderSetting {
             pace: setting.pace,
             threads: setting.workers,
@@ -135,6 +152,7 @@ impl Pipeline {
             underway: shared.underway.clone(),
             visible: visible.clone(),
             latency: latency.clone(),
+            outlets: shared.outlets.clone(),
         };
         upstream.push(spawn("reader", &visible, move || reader.run(bound, &kept_times)));
         upstream.push(spawn("ticker", &visible, move || ticker.run(steps, received)));
@@ -213,6 +231,7 @@ impl Pipeline {
             engine.shutdown();
         }
         _ = self.publisher.join();
+        self.shared.outlets.finish(if end == End::Drain { Drain::All } else { Drain::None });
         match self.shared.visible.now().failure {
             Some(why) => Err(why),
             None => Ok(Finished { data: self.data, shared: self.shared }),

@@ -1,5 +1,6 @@
 //! What readers can see: the engine's outputs are put together, their ticks made durable, and applied to the readers' store.
 use crate::Error;
+use crate::outlets::Outlets;
 use crate::progress::Bindings;
 use dataflows::engine::{Collector, Output};
 use dataflows::{Position, Time};
@@ -228,6 +229,8 @@ pub struct Publisher {
     pub visible: Arc<Visible>,
     /// Measures it.
     pub latency: Arc<Latency>,
+    /// Told of each tick, and never waited for.
+    pub outlets: Arc<Outlets>,
 }
 
 impl Publisher {
@@ -254,7 +257,8 @@ impl Publisher {
                 }
                 self.memory.apply(&tick).map_err(stopped)?;
                 self.latency.seen(&tick.positions);
-                self.visible.reach(time, tick.positions);
+                self.visible.reach(time, tick.positions.clone());
+                self.outlets.offer(&tick, self.memory.read(), collector.building(), &self.visible)?;
             }
         }
         Ok(())

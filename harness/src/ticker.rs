@@ -4,6 +4,7 @@ use crate::Error;
 use crate::clock::{Clock, Moment};
 use crate::intake::{Intake, latest_event};
 use crate::metrics::Gauges;
+use crate::outlets::Outlets;
 use crate::progress::{Binding, Bindings};
 use crate::publish::{Underway, Visible};
 use crate::statements::{Act, Statement, Statements};
@@ -87,6 +88,8 @@ pub struct Shared {
     pub visible: Arc<Visible>,
     /// Figures of the last tick.
     pub gauges: Arc<Gauges>,
+    /// The stores outside.
+    pub outlets: Arc<Outlets>,
 }
 
 /// The state of the thread.

@@ -4,8 +4,12 @@
 //! |---|---|---|
 //! | [`memory`] | `Memory` | every view's current rows by key, at one time for all views: what the HTTP API reads |
 //! | [`delivery`] | `Delivery` | what a store outside the process is to hold next |
+//! | [`model`] | `Model` | a store outside, in memory: for tests and simulations |
+//! | [`postgres`] | `Postgres` | tables of a PostgreSQL |
 pub mod delivery;
 pub mod memory;
+pub mod model;
+pub mod postgres;
 
 use dataflows::{Position, Time, View};
 use delivery::Delivery;
@@ -22,6 +26,24 @@ pub trait Sink: Send {
     fn apply(&mut self, delivery: &Delivery) -> Result<(), SinkError>;
     /// What the store holds of a view, to be compared. It does not take the store over.
     fn read(&mut self, view: &Arc<View>) -> Result<Content, SinkError>;
+}
+
+/// What a store is opened with, whatever its kind.
+#[derive(Clone, Default)]
+pub struct Setting {
+    /// The pipeline's identity: a store that was kept by another one holds nothing of this one's.
+    pub pipeline: String,
+    /// The sink's name.
+    pub sink: String,
+    /// What was declared beside the kind and the views, with secrets filled in.
+    pub options: std::collections::BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Values may be secrets.
+        write!(f, "sink {:?} with {:?}", self.sink, self.options.keys())
+    }
 }
 
 /// What a store holds when it is taken over.

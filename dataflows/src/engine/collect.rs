@@ -75,6 +75,11 @@ impl Collector {
         self.views.contains_key(name)
     }
 
+    /// The views whose first rows were not given out yet.
+    pub fn building(&self) -> Vec<Arc<View>> {
+        self.views.values().filter(|c| !c.live).map(|c| c.view.clone()).collect()
+    }
+
     /// A view was dropped.
     pub fn drop_view(&mut self, name: &str) {
         self.views.remove(name);

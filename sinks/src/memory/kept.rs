@@ -85,6 +85,11 @@ impl Kept {
 
     /// All rows as they were at an earlier time, where this is a reader's view at `now`; none if that is not known any more.
     pub fn batches_at(&self, at: Time, now: Time, rows_max: usize) -> Option<Vec<RecordBatch>> {
+        Some(self.at(at, now)?.batches(rows_max).collect())
+    }
+
+    /// The view as it was at an earlier time, where this is a reader's view at `now`; none if that is not known any more.
+    pub fn at(&self, at: Time, now: Time) -> Option<Kept> {
         if at > now || self.since.is_none_or(|since| at < since) {
             return None;
         }
@@ -92,7 +97,7 @@ impl Kept {
         let undone = commits.iter().flat_map(|commit| commit.entries.iter());
         let undone = undone.map(|entry| Entry { count: -entry.count, ..entry });
         let rows = self.rows.merge(&Page::consolidated(undone.collect())).ok()?;
-        Some(Kept { rows, ..self.clone() }.batches(rows_max).collect())
+        Some(Kept { rows, ..self.clone() })
     }
 
     /// The earliest time whose rows are known.

@@ -1,0 +1,196 @@
+//! `Model`: a store outside as it should be, in memory: what the conformance suite holds real stores against, and what simulations write to.
+//!
+//! Handles of one [`Store`] are writers of it: the one that opened it last may write, the others are fenced.
+use crate::delivery::{Delivery, definition};
+use crate::{Content, Held, Sink, SinkError};
+use dataflows::{Position, Time, View};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What goes wrong at the next call of a writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// The store cannot be reached: nothing is done.
+    Before,
+    /// It was done, and the answer is lost.
+    After,
+    /// The store refuses for good.
+    Fatal,
+}
+
+/// What a store holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The pipeline whose rows it holds.
+    pub pipeline: String,
+    /// The time its rows are true for.
+    pub time: Option<Time>,
+    /// What was read of the log up to then.
+    pub positions: Vec<Position>,
+    /// Each view's definition, and its rows as JSON with how often each is there, by key.
+    pub views: BTreeMap<Arc<str>, (u64, BTreeMap<Box<[u8]>, (String, i64)>)>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    epoch: u64,
+    state: State,
+    faults: VecDeque<Fault>,
+    deliveries: Vec<Record>,
+}
+
+/// What a delivery was, for those who count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it began.
+    pub from: Option<Time>,
+    /// Where it ended.
+    pub to: Time,
+    /// Each view it changed, and how many keys it named; none: all rows.
+    pub parts: Vec<(Arc<str>, Option<usize>)>,
+    /// The views it dropped.
+    pub dropped: Vec<Arc<str>>,
+}
+
+/// A store. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Store(Arc<Mutex<Inner>>);
+
+impl Store {
+    /// A writer of it, which writes nothing before it opened it.
+    pub fn writer(&self, pipeline: &str) -> Model {
+        Model { store: self.clone(), pipeline: pipeline.to_owned(), epoch: None }
+    }
+
+    /// What it holds.
+    pub fn state(&self) -> State {
+        self.lock().state.clone()
+    }
+
+    /// Puts an earlier (or any other) state in place of what it holds: a restore, a failover.
+    pub fn restore(&self, state: State) {
+        self.lock().state = state;
+    }
+
+    /// Changes what it holds behind its writers' backs.
+    pub fn edit(&self, edit: impl FnOnce(&mut State)) {
+        edit(&mut self.lock().state);
+    }
+
+    /// What goes wrong at the next calls.
+    pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.lock().faults.extend(faults);
+    }
+
+    /// What was applied since this was asked last.
+    pub fn take_deliveries(&self) -> Vec<Record> {
+        std::mem::take(&mut self.lock().deliveries)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Whole states take each other's place.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A writer of a [`Store`].
+#[derive(Debug)]
+pub struct Model {
+    store: Store,
+    pipeline: String,
+    epoch: Option<u64>,
+}
+
+impl Model {
+    fn faulty<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, SinkError>) -> Result<T, SinkError> {
+        let fault = self.store.lock().faults.pop_front().unwrap_or(Fault::None);
+        match fault {
+            Fault::None => act(self),
+            Fault::Before => {
+                self.epoch = None;
+                Err(SinkError::Retry("the store cannot be reached".into()))
+            }
+            Fault::After => {
+                let done = act(self);
+                self.epoch = None;
+                done.and_then(|_| Err(SinkError::Retry("the answer was lost".into())))
+            }
+            Fault::Fatal => Err(SinkError::Fatal("the store refuses".into())),
+        }
+    }
+}
+
+impl Sink for Model {
+    fn open(&mut self) -> Result<Held, SinkError> {
+        self.faulty(|model| {
+            let mut inner = model.store.lock();
+            inner.epoch += 1;
+            model.epoch = Some(inner.epoch);
+            if inner.state.pipeline != model.pipeline {
+                inner.state.pipeline = model.pipeline.clone();
+                inner.state.time = None;
+                inner.state.positions.clear();
+                inner.state.views.values_mut().for_each(|(definition, _)| *definition = 0);
+            }
+            let views = inner.state.views.iter().map(|(name, (definition, _))| (name.clone(), *definition));
+            let views = views.collect();
+            Ok(Held { time: inner.state.time, positions: inner.state.positions.clone(), views })
+        })
+    }
+
+    fn apply(&mut self, delivery: &Delivery) -> Result<(), SinkError> {
+        self.faulty(|model| {
+            let mut inner = model.store.lock();
+            match model.epoch {
+                None => return Err(SinkError::Retry("it was not opened".into())),
+                Some(epoch) if epoch < inner.epoch => {
+                    return Err(SinkError::Fenced("another writer has taken the store over".into()));
+                }
+                Some(_) => {}
+            }
+            let mut state = inner.state.clone();
+            if state.time != delivery.from {
+                let (holds, from) = (state.time, delivery.from);
+                return Err(SinkError::Moved(format!("the store holds time {holds:?}, not {from:?}")));
+            }
+            (state.time, state.positions) = (Some(delivery.to), delivery.positions.clone());
+            delivery.dropped.iter().for_each(|name| _ = state.views.remove(name));
+            for part in &delivery.parts {
+                let definition = definition(part.view());
+                let rows = match state.views.entry(part.view().name.clone()) {
+                    entry if part.is_whole() => entry.insert_entry((definition, BTreeMap::new())).into_mut(),
+                    std::collections::btree_map::Entry::Occupied(held) if held.get().0 == definition => {
+                        held.into_mut()
+                    }
+                    _ => return Err(SinkError::Moved(format!("{:?} is not held", part.view().name))),
+                };
+                for stand in part.stands() {
+                    match stand.row {
+                        Some(row) => {
+                            let mut text = String::new();
+                            part.kept().shape().write_json(row, &mut text);
+                            rows.1.insert(stand.key.into(), (text, stand.count));
+                        }
+                        None => _ = rows.1.remove(stand.key),
+                    }
+                }
+            }
+            let parts = delivery.parts.iter().map(|part| (part.view().name.clone(), part.keys()));
+            let (from, to, dropped) = (delivery.from, delivery.to, delivery.dropped.clone());
+            let record = Record { from, to, parts: parts.collect(), dropped };
+            inner.deliveries.push(record);
+            inner.state = state;
+            Ok(())
+        })
+    }
+
+    fn read(&mut self, view: &Arc<View>) -> Result<Content, SinkError> {
+        let inner = self.store.lock();
+        let Some((_, rows)) = inner.state.views.get(&view.name) else { return Ok(Content::default()) };
+        let mut rows: Vec<_> = rows.values().cloned().collect();
+        rows.sort();
+        Ok(Content { time: inner.state.time, rows })
+    }
+}
