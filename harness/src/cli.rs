@@ -45,12 +45,21 @@ enum Act {
   tallyflow run
   tallyflow run --config tallyflow.toml --workers 4
   tallyflow run --data /var/lib/tallyflow --listen 0.0.0.0:8080 --catalog ./my-catalogue
+  tallyflow run --kafka 127.0.0.1:9092 --topic orders,payments
+  tallyflow run --kafka b1:9092,b2:9092 --topic '^bss[.].*' --produce-topic bss.events --kafka-property security.protocol=SSL
 
 A config file has the flags' names as keys:
   data = \"/var/lib/tallyflow\"
   listen = \"0.0.0.0:8080\"
   workers = 4
-  skew = \"60s\"")]
+  skew = \"60s\"
+
+  [kafka]                             # in place of the embedded log; a data directory keeps the kind it was made with
+  brokers = \"127.0.0.1:9092\"
+  topics = [\"orders\", \"^bss[.].*\"]
+  produce_topic = \"orders\"
+  [kafka.properties]                  # of librdkafka; secrets as file:PATH or env:NAME
+  \"sasl.password\" = \"env:KAFKA_PASSWORD\"")]
     Run(Run),
     /// Takes files of events through the same pipeline to their end, and writes each view as CSV.
     #[command(after_help = "Examples:
@@ -124,6 +133,28 @@ struct Serve {
     /// How far events may be ahead of the clock before they are quarantined [default: 60s].
     #[arg(long, value_name = "TIME")]
     skew: Option<String>,
+    #[command(flatten)]
+    #[serde(skip)]
+    kafka_flags: KafkaFlags,
+    #[arg(skip)]
+    kafka: Option<sources::kafka::KafkaConfig>,
+}
+
+/// Kafka in place of the embedded log.
+#[derive(Args, Debug, Default, Clone)]
+struct KafkaFlags {
+    /// Takes topics of Kafka as the log in place of the embedded one: HOST:PORT of one broker or several, with commas.
+    #[arg(long = "kafka", value_name = "BROKERS", requires = "topics")]
+    brokers: Option<String>,
+    /// The topics, with commas or several times; ^ begins a regular expression. Each is read from its first offset on.
+    #[arg(long = "topic", value_name = "TOPIC", value_delimiter = ',')]
+    topics: Vec<String>,
+    /// The topic that POST /api/v1/events appends to [default: the first that is named in full].
+    #[arg(long, value_name = "TOPIC")]
+    produce_topic: Option<String>,
+    /// A property of librdkafka, such as security.protocol=SASL_SSL; secrets as sasl.password=file:PATH or env:NAME.
+    #[arg(long = "kafka-property", value_name = "KEY=VALUE", value_parser = property)]
+    properties: Vec<(String, String)>,
 }
 
 #[derive(Args, Debug)]
@@ -211,6 +242,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(refused()),
     };
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(refused)
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is no KEY=VALUE"))?;
+    Ok((key.trim().to_owned(), value.to_owned()))
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -97,6 +97,13 @@ impl Host for Process {
         let sql = queries::declare::contained(|| queries::declare::originated(sql, || self.fresh_origin()))?;
         let declared = next.declare(&sql)?;
         maintainable(&declared).map_err(DeclareError::Unsupported)?;
+        if let Some(why) = self.shared.visible.now().silent
+            && declared.iter().any(|one| matches!(one, Declared::Table(_)))
+        {
+            return Err(DeclareError::Unavailable(format!(
+                "a new table reads the log from its beginning: {why}"
+            )));
+        }
         let names = declared.iter().map(|one| one.name().to_string()).collect();
         let time = self.command(|done| Command::Declare { sql, declared, done })?;
         *catalogue = next;
@@ -217,6 +224,9 @@ impl Host for Process {
         }
         if let Some(why) = reach.stalled {
             return Err(format!("{why}; it is tried again"));
+        }
+        if let Some(why) = reach.silent {
+            return Err(why.to_string());
         }
         let missing = metrics::backlog(&self.start, &reach.positions);
         if missing > 0 {

@@ -2,11 +2,12 @@
 use super::{Difference, Report, Truth, differing, for_each_row, naive};
 use crate::Error;
 use crate::data::{self, Holder};
+use crate::feed::Feed;
 use crate::progress;
 use crate::statements;
 use dataflows::{Position, Time};
 use serde_json::Value;
-use sources::log::LogReader;
+use sources::Source;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -38,14 +39,19 @@ pub fn check(path: &Path, catalogue: &str, holder: &Holder) -> Result<(Report, T
     let mut report = Report::default();
     let latest = by_time.keys().last().copied().unwrap_or(0);
     for (time, answers) in by_time {
-        let log = LogReader::open_read_only(&data::log_path(path)).map_err(|why| failed(why.to_string()))?;
-        compare(Truth::open(path, catalogue, log)?, time, positions(path, time)?, answers, &mut report)?;
+        compare(
+            Truth::open(path, catalogue, Feed::read_only(path)?)?,
+            time,
+            positions(path, time)?,
+            answers,
+            &mut report,
+        )?;
     }
     Ok((report, latest))
 }
 
 fn compare(
-    truth: Truth<LogReader>,
+    truth: Truth<impl Source>,
     time: Time,
     positions: Vec<Position>,
     answers: Vec<(String, Answer)>,
