@@ -1,6 +1,7 @@
 //! What the user typed for a serving process, in a file and in flags, made into what it means.
 use super::{DATA_DEFAULT, LISTEN_DEFAULT, Serve, TICK_EVENTS_DEFAULT, duration};
 use crate::Error;
+use crate::outlets::spec::Spec;
 use crate::pipeline::Setting;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,7 @@ pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
         tick_events: flags.tick_events.or(file.tick_events),
         partitions: flags.partitions.or(file.partitions),
         skew: flags.skew.or(file.skew),
+        sink: file.sink,
     })
 }
 
@@ -50,6 +52,8 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
     if let Some(skew) = &serve.skew {
         setting.skew_ms = duration(skew).map_err(|why| refused("skew", &why))?.as_millis() as u64;
     }
+    let sinks = serve.sink.iter().map(Spec::from_table).collect::<Result<_, _>>()?;
+    setting.sinks = Some(sinks);
     let listen = serve.listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
     let data = serve.data.unwrap_or_else(|| DATA_DEFAULT.into());
     Ok(Settled { data, catalogue: serve.catalog, listen, pg: serve.pg, setting })
