@@ -6,9 +6,11 @@ mod explain;
 mod live;
 mod replay;
 mod serve;
+mod stores;
 
 use crate::Error;
 use clap::{Args, Parser, Subcommand};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -77,7 +79,8 @@ Files are NDJSON with one CloudEvent a line, plain, gzip or zstd, read in the or
     /// Computes every view once more in batch over the log, and prints what differs. Exit code 1 if anything does.
     #[command(after_help = "Examples:
   tallyflow check
-  tallyflow check --data ./tallyflow-data")]
+  tallyflow check --data ./tallyflow-data
+  tallyflow check --sinks --repair")]
     Check(Check),
 }
 
@@ -138,6 +141,9 @@ struct Serve {
     kafka_flags: KafkaFlags,
     #[arg(skip)]
     kafka: Option<sources::kafka::KafkaConfig>,
+    /// The stores outside, in the file only: `[[sink]]` with name, kind, views and what the kind takes.
+    #[arg(skip)]
+    sink: Vec<BTreeMap<String, toml::Value>>,
 }
 
 /// Kafka in place of the embedded log.
@@ -194,6 +200,15 @@ struct Check {
     /// Where data is kept.
     #[arg(long, value_name = "DIR", default_value = DATA_DEFAULT)]
     data: PathBuf,
+    /// Compares the stores outside with the views instead, each at the time it holds.
+    #[arg(long)]
+    sinks: bool,
+    /// Mends what differs in the stores.
+    #[arg(long, requires = "sinks")]
+    repair: bool,
+    /// The TOML file that declares sinks, where no process runs.
+    #[arg(long, value_name = "FILE", requires = "sinks")]
+    config: Option<PathBuf>,
     /// The catalogue the data was made with; another is refused.
     #[arg(long, value_name = "NAME|DIR")]
     catalog: Option<String>,
@@ -219,6 +234,7 @@ impl Command {
             Act::Run(run) => serve::run(run).map(|()| Outcome::Well),
             Act::Replay(replay) => replay::run(replay).map(|()| Outcome::Well),
             Act::Explain(explain) => explain::run(&explain).map(|()| Outcome::Well),
+            Act::Check(check) if check.sinks => stores::run(&check),
             Act::Check(check) => check::run(&check),
         }
     }

@@ -1,11 +1,14 @@
 //! `Process`: what the HTTP API asks of the process it runs in.
 use crate::Error;
 use crate::metrics;
+use crate::outlets::serve as stores;
 use crate::publish::Latency;
 use crate::ticker::{Command, Shared, maintainable};
 use crossbeam_channel::{Sender, bounded};
 use dataflows::{Position, Time};
-use queries::api::host::{AppendError, DeclareError, Host, Quarantined, Query};
+use queries::api::host::{
+    AppendError, DeclareError, Host, Quarantined, Query, SinkDeclaration, SinkReport, SinkStatus,
+};
 use queries::catalogue::Entry;
 use queries::{Catalogue, Declared};
 use sources::Payload;
@@ -238,6 +241,23 @@ impl Host for Process {
             return Err("the first tick is still to be made".into());
         }
         Ok(())
+    }
+
+    fn create_sink(&self, declared: &SinkDeclaration) -> Result<(), DeclareError> {
+        self.restored()?;
+        stores::create(&self.shared, declared)
+    }
+
+    fn drop_sink(&self, name: &str) -> Result<bool, DeclareError> {
+        stores::drop_sink(&self.shared, name)
+    }
+
+    fn sinks(&self) -> Vec<SinkStatus> {
+        stores::list(&self.shared)
+    }
+
+    fn check_sinks(&self, only: Option<&str>, repair: bool) -> Result<Vec<SinkReport>, DeclareError> {
+        stores::check(&self.shared, only, repair)
     }
 }
 

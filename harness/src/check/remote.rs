@@ -158,3 +158,19 @@ fn encoded(byte: u8) -> String {
         format!("%{byte:02X}")
     }
 }
+
+/// The body that a process answers a POST without a body with.
+pub fn post(address: &str, path: &str) -> Result<String, String> {
+    let stream = TcpStream::connect(address).map_err(|why| format!("cannot connect: {why}"))?;
+    let lost = |why: std::io::Error| format!("the answer broke off: {why}");
+    // HTTP/1.0: the body comes as it is, without chunks, and ends with the connection.
+    let head = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
+    (&stream).write_all(head.as_bytes()).map_err(lost)?;
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut (&stream), &mut answer).map_err(lost)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("the answer has no head")?;
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        _ => Err(format!("it answered {:?}: {body}", head.lines().next().unwrap_or_default())),
+    }
+}

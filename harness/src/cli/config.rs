@@ -1,6 +1,7 @@
 //! What the user typed for a serving process, in a file and in flags, made into what it means.
 use super::{DATA_DEFAULT, KafkaFlags, LISTEN_DEFAULT, Serve, TICK_EVENTS_DEFAULT, duration};
 use crate::Error;
+use crate::outlets::spec::Spec;
 use crate::pipeline::Setting;
 use sources::kafka::KafkaConfig;
 use std::path::{Path, PathBuf};
@@ -56,6 +57,7 @@ pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
         skew: flags.skew.or(file.skew),
         kafka,
         kafka_flags: KafkaFlags::default(),
+        sink: file.sink,
     })
 }
 
@@ -81,6 +83,8 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
     if let Some(kafka) = &setting.kafka {
         kafka.check().map_err(|why| refused("kafka", &why))?;
     }
+    let sinks = serve.sink.iter().map(Spec::from_table).collect::<Result<_, _>>()?;
+    setting.sinks = Some(sinks);
     let listen = serve.listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
     let data = serve.data.unwrap_or_else(|| DATA_DEFAULT.into());
     Ok(Settled { data, catalogue: serve.catalog, listen, pg: serve.pg, setting })
