@@ -4,8 +4,10 @@
 //! |---|---|---|
 //! | [`memory`] | `Memory` | every view's current rows by key, at one time for all views: what the HTTP API reads |
 //! | [`delivery`] | `Delivery` | what a store outside the process is to hold next |
+//! | [`redis`] | `Redis` | hashes and streams of a Redis |
 pub mod delivery;
 pub mod memory;
+pub mod redis;
 
 use dataflows::{Position, Time, View};
 use delivery::Delivery;
