@@ -6,10 +6,12 @@
 //! | [`delivery`] | `Delivery` | what a store outside the process is to hold next |
 //! | [`model`] | `Model` | a store outside, in memory: for tests and simulations |
 //! | [`postgres`] | `Postgres` | tables of a PostgreSQL |
+//! | [`redis`] | `Redis` | hashes and streams of a Redis |
 pub mod delivery;
 pub mod memory;
 pub mod model;
 pub mod postgres;
+pub mod redis;
 
 use dataflows::{Position, Time, View};
 use delivery::Delivery;
