@@ -7,7 +7,7 @@ CREATE MATERIALIZED VIEW invoices WITH (key = 'bill_id') AS
 SELECT bill_id, bill_number, account_id, customer_id, order_id, currency, billed_on, due_on, net, gross, credited, adjusted,
        paid, charged_back, refunded, remaining, status, false AS overdue
 FROM invoice_balances
-WHERE remaining <= 0 OR due_at IS NULL
+WHERE remaining <= 0
 UNION ALL
 SELECT bill_id, bill_number, account_id, customer_id, order_id, currency, billed_on, due_on, net, gross, credited, adjusted,
        paid, charged_back, refunded, remaining, status, false
