@@ -2,50 +2,10 @@
 use crate::DeclareError;
 use std::path::Path;
 
-/// Files of a shipped catalogue, compiled in.
-macro_rules! files {
-    ($folder:literal: $($file:literal)*) => {
-        &[$((concat!($folder, "/", $file), include_str!(concat!("../../", $folder, "/", $file)))),*]
-    };
-}
-
 type Files = &'static [(&'static str, &'static str)];
 
-const SHIPPED: [(&str, Files); 3] = [
-    ("empty", &[]),
-    (
-        "bss",
-        files!("bss":
-            "tables/bill_lines.sql"
-            "tables/bill_states.sql"
-            "tables/customer_states.sql"
-            "tables/order_lines.sql"
-            "tables/order_states.sql"
-            "tables/page_views.sql"
-            "tables/payment_attempts.sql"
-            "tables/payment_states.sql"
-            "tables/subscription_states.sql"
-            "tables/usage_records.sql"
-            "views/customers.sql"
-            "views/orders.sql"
-            "views/payment_velocity.sql"
-            "views/payments.sql"
-            "views/revenue_daily.sql"
-            "views/top_customers.sql"),
-    ),
-    (
-        "retail",
-        files!("retail":
-            "tables/invoice_lines.sql"
-            "views/lines.sql"
-            "views/revenue_by_day_country.sql"
-            "views/revenue_by_month.sql"
-            "views/customer_360.sql"
-            "views/top20_customers.sql"
-            "views/cohort_retention.sql"
-            "views/copurchase.sql"),
-    ),
-];
+// `SHIPPED`: each catalogue with its files, as `build.rs` found them.
+include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
 /// The names of the shipped catalogues.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
