@@ -1,9 +1,10 @@
 -- How likely each active subscription is to end, between 0 and 1, with what each reason adds.
 --
--- Key: subscription_id. In: subscription_states, bill_states, ticket_states, usage_records, usage_verdicts, the clock. A logistic
--- function of published weights: -2.5, less 0.02 a month of tenure (up to 60), 0.8 for an overdue bill, 0.35 a ticket of the last 90 days
--- (up to 4), 1.2 where the records of the last seven days are less than half of the mean week of the eight before, 0.9 where
--- the contract ends within 60 days. A voided record or bill takes its part back; a subscription that is not active has no row.
+-- Key: subscription_id. In: subscription_states, bill_states, ticket_states, usage_records, usage_verdicts, the clock. A
+-- logistic function of published weights: -2.5, less 0.02 a month of tenure (up to 60), 0.8 for an overdue bill, 0.35 a ticket
+-- of the last 90 days (up to 4), 1.2 where the records of the last seven days are less than half of the mean week of the eight
+-- before, 0.9 where the contract ends within 60 days. A voided record or bill takes its part back; a subscription that is not
+-- active has no row.
 CREATE MATERIALIZED VIEW churn_risk WITH (key = 'subscription_id') AS
 WITH usage AS (
     SELECT subscription_id,

@@ -1,11 +1,11 @@
 -- What somebody should look at: hits of one rule at one pivot put together, and what was done about them.
 --
--- Key: rule_id, pivot, opened_at. In: fraud_hits, alert_states, entity_lists, the clock. Hits belong together while no 24 hours pass between
--- them and no resolution comes between; so there is one open alert of a rule and pivot at most. state: open; acknowledged (assigned by
--- an event); resolved, with its disposition; snoozed (the event says until when, or the list snooze holds rule_id/pivot); quiet 24
--- hours after its last hit; withdrawn when somebody raised or took it and its hits are all gone: then the record stays, with no hits.
--- An alert that nobody touched and whose cause goes leaves no row. Evidence names the first 20 hits. Replay fires nothing again: the
--- key is the same.
+-- Key: rule_id, pivot, opened_at. In: fraud_hits, alert_states, entity_lists, the clock. Hits belong together while no 24
+-- hours pass between them and no resolution comes between; so there is one open alert of a rule and pivot at most. state:
+-- open; acknowledged (assigned by an event); resolved, with its disposition; snoozed (the event says until when, or the list
+-- snooze holds rule_id/pivot); quiet 24 hours after its last hit; withdrawn when somebody raised or took it and its hits are
+-- all gone: then the record stays, with no hits. An alert that nobody touched and whose cause goes leaves no row. Evidence
+-- names the first 20 hits. Replay fires nothing again: the key is the same.
 CREATE MATERIALIZED VIEW fraud_alerts WITH (key = 'rule_id,pivot,opened_at') AS
 WITH points AS (
     SELECT rule_id, pivot, happened_at AS at, hit_id, happened_at AS hit_at, NULL::timestamp AS resolved_at, rule_version, customer_id, score, evidence

@@ -1,9 +1,9 @@
 -- F2: payments far above what their customer usually pays.
 --
--- Key: payment_id. In: pay_attempts, by customer and currency. A hit when ten payments or more were accepted in the 30 days before,
--- itself not counted, the amount is more than 4 standard deviations above their mean, and more than 3 times the mean. z is made
--- from exact sums. A late or corrected payment changes the usual of the 30 days after it; one that fails, is cancelled or voided
--- is taken out of it.
+-- Key: payment_id. In: pay_attempts, by customer and currency. A hit when ten payments or more were accepted in the 30 days
+-- before, itself not counted, the amount is more than 4 standard deviations above their mean, and more than 3 times the mean.
+-- z is made from exact sums. A late or corrected payment changes the usual of the 30 days after it; one that fails, is
+-- cancelled or voided is taken out of it.
 CREATE MATERIALIZED VIEW fraud_amount_outlier WITH (key = 'payment_id') AS
 SELECT 'F2' AS rule_id, 1 AS rule_version, 'customer/' || customer_id AS pivot, customer_id, payment_id, attempted_at AS happened_at,
        amount, currency, payments_30d, 10 AS payments_min, round(mean, 2) AS mean_30d, round(z::numeric, 2) AS z, 4 AS z_max,

@@ -1,8 +1,9 @@
 -- F1 with other thresholds over all that happened, beside the one that is live: what would change.
 --
--- Key: day. In: pay_attempts, fraud_velocity, fraud_labels. The candidate (version 2) hits from 4 attempts per instrument and 6 per
--- customer within 10 minutes. only_live and only_candidate are the payments on which the two differ; right and wrong are by the labels of those
--- payments. To try another rule, declare a view like this one with its condition: it is computed over the whole log, then kept.
+-- Key: day. In: pay_attempts, fraud_velocity, fraud_labels. The candidate (version 2) hits from 4 attempts per instrument and
+-- 6 per customer within 10 minutes. only_live and only_candidate are the payments on which the two differ; right and wrong are
+-- by the labels of those payments. To try another rule, declare a view like this one with its condition: it is computed over
+-- the whole log, then kept.
 CREATE MATERIALIZED VIEW fraud_backtest WITH (key = 'day') AS
 WITH candidate AS (
     SELECT DISTINCT payment_id, attempted_at::date AS day

@@ -1,10 +1,11 @@
 -- F8: calls to numbers that share their revenue, or many calls abroad at once.
 --
--- Key: usage_id. In: calls, entity_lists, rated_states, customer_states. Risky calls go to premium or satellite numbers, or to a number
--- that begins as one on the list high_risk_range (3 to 8 digits, with +). A hit at a call at which its number (a_party) has 30
--- minutes or more of risky calls that began within the hour up to it, or 5 calls abroad at the same time. cost_1h is what those
--- were rated at; new_destination says whether it never called that country in the 30 days before; account_days how old its
--- customer is. A corrected duration or a voided call takes hits back; a list entry makes hits of calls that were made before.
+-- Key: usage_id. In: calls, entity_lists, rated_states, customer_states. Risky calls go to premium or satellite numbers, or to
+-- a number that begins as one on the list high_risk_range (3 to 8 digits, with +). A hit at a call at which its number
+-- (a_party) has 30 minutes or more of risky calls that began within the hour up to it, or 5 calls abroad at the same time.
+-- cost_1h is what those were rated at; new_destination says whether it never called that country in the 30 days before;
+-- account_days how old its customer is. A corrected duration or a voided call takes hits back; a list entry makes hits of
+-- calls that were made before.
 CREATE MATERIALIZED VIEW fraud_irsf WITH (key = 'usage_id') AS
 WITH abroad AS (
     SELECT usage_id, customer_id, a_party, b_party, b_country, b_number_type, started_at, seconds,

@@ -1,9 +1,10 @@
 -- F6: refunds that are too many, go elsewhere, or come too fast from one dealer.
 --
--- Key: pivot, refund_id, kind. In: refund_states, pay_attempts. A row for each refund (not failed) at which, looking back 90 days, its customer
--- has 4 refunds or more and half as many as accepted payments (kind share); that goes to another instrument than the payment
--- came from (kind instrument); or that is the fifth or later of its dealer within a day among those made within an hour of their payment
--- (kind dealer). A refund that fails is taken back, with the hits that it caused; a late one is judged at its own time.
+-- Key: pivot, refund_id, kind. In: refund_states, pay_attempts. A row for each refund (not failed) at which, looking back 90
+-- days, its customer has 4 refunds or more and half as many as accepted payments (kind share); that goes to another instrument
+-- than the payment came from (kind instrument); or that is the fifth or later of its dealer within a day among those made
+-- within an hour of their payment (kind dealer). A refund that fails is taken back, with the hits that it caused; a late one
+-- is judged at its own time.
 CREATE MATERIALIZED VIEW fraud_refund_abuse WITH (key = 'pivot,refund_id,kind') AS
 WITH refunds AS (
     SELECT r.refund_id, r.payment_id, coalesce(r.customer_id, p.customer_id) AS customer_id, r.amount, r.dealer_id, r.changed_at AS at,

@@ -1,9 +1,10 @@
 -- How good each rule is, by week: what it found, what turned out, what it missed.
 --
--- Key: rule_id, rule_version, week. In: fraud_hits, fraud_labels. An alert is a rule and a pivot on a day. It is right when a label
--- that says fraud is of its payment, its pivot, or (a label of a customer only) its customer within seven days; wrong when only labels
--- that say no fraud are; undecided else. Weeks are those of the hits for alerts and those of the fraud for frauds: frauds counts labels
--- whose kind is the rule, caught those that it hit. A revoked label turns right into wrong; a label that comes late decides late.
+-- Key: rule_id, rule_version, week. In: fraud_hits, fraud_labels. An alert is a rule and a pivot on a day. It is right when a
+-- label that says fraud is of its payment, its pivot, or (a label of a customer only) its customer within seven days; wrong
+-- when only labels that say no fraud are; undecided else. Weeks are those of the hits for alerts and those of the fraud for
+-- frauds: frauds counts labels whose kind is the rule, caught those that it hit. A revoked label turns right into wrong; a
+-- label that comes late decides late.
 CREATE MATERIALIZED VIEW fraud_rule_quality WITH (key = 'rule_id,rule_version,week') AS
 WITH labels AS (
     SELECT label_id, kind, payment_id, pivot, customer_id, coalesce(amount, 0) AS amount, coalesce(happened_at, known_at) AS at,

@@ -1,9 +1,10 @@
 -- F7: SIM cards that a machine calls from, to bring calls into the network past its gateway.
 --
--- Key: msisdn, day. In: calls, usage_records, resource_history. A number with 80 outgoing calls or more on a day (UTC) is weighed: each called number
--- hardly ever twice (0.9 different) 0.25, hardly any incoming (0.05) 0.2, two cells or fewer 0.15, a third or more at night
--- (22:00 to 06:00) 0.1, no messages or data 0.1, 3 IMSIs or more on its device that day 0.1, a SIM card younger than 30 days 0.1. A
--- hit at 0.7. Late calls count on their own day; voided and corrected ones may take the hit back.
+-- Key: msisdn, day. In: calls, usage_records, resource_history. A number with 80 outgoing calls or more on a day (UTC) is
+-- weighed: each called number hardly ever twice (0.9 different) 0.25, hardly any incoming (0.05) 0.2, two cells or fewer 0.15,
+-- a third or more at night (22:00 to 06:00) 0.1, no messages or data 0.1, 3 IMSIs or more on its device that day 0.1, a SIM
+-- card younger than 30 days 0.1. A hit at 0.7. Late calls count on their own day; voided and corrected ones may take the hit
+-- back.
 CREATE MATERIALIZED VIEW fraud_sim_box WITH (key = 'msisdn,day') AS
 WITH days AS (
     SELECT msisdn, started_at::date AS day, max(customer_id) AS customer_id, max(imei) AS imei, max(started_at) AS happened_at,

@@ -1,10 +1,10 @@
 -- F11: somebody got into an account that is not theirs, and helps himself.
 --
--- Key: act_id. In: logins, credential_changes, resource_history, order_states, customer_states, fact_voids. A row for each act (an order of 500 or more, an
--- eSIM that is issued, a number that is ported out, another account to pay out to) when in the 24 hours before it the same
--- customer had five failed logins or more, an MFA reset or a SIM swap; and logged in from a device never seen with them before; and
--- changed password, email or phone; and did not pass a step-up (a login on channel stepUp). A late or voided event of these changes
--- the acts of the 24 hours after it; a cancelled order is no act.
+-- Key: act_id. In: logins, credential_changes, resource_history, order_states, customer_states, fact_voids. A row for each act
+-- (an order of 500 or more, an eSIM that is issued, a number that is ported out, another account to pay out to) when in the 24
+-- hours before it the same customer had five failed logins or more, an MFA reset or a SIM swap; and logged in from a device
+-- never seen with them before; and changed password, email or phone; and did not pass a step-up (a login on channel stepUp). A
+-- late or voided event of these changes the acts of the 24 hours after it; a cancelled order is no act.
 CREATE MATERIALIZED VIEW fraud_takeover WITH (key = 'act_id') AS
 WITH valid_logins AS (
     SELECT l.event_id, l.event_type, l.customer_id, l.device_id, l.channel, l.logged_in_at

@@ -1,9 +1,9 @@
 -- F3: payments at a terminal or merchant that is known for fraud.
 --
--- Key: payment_id. In: pay_attempts, fraud_labels. A hit when, of the labels that became known in the 28 days up to the payment, 5 or
--- more are of its terminal (of its merchant, where it names no terminal), 3 or more say fraud, and these are three tenths or more.
--- A label counts from the moment when it was known, never before. A revoked label counts as no fraud, from the time it was
--- revoked; a late label changes the payments after it.
+-- Key: payment_id. In: pay_attempts, fraud_labels. A hit when, of the labels that became known in the 28 days up to the
+-- payment, 5 or more are of its terminal (of its merchant, where it names no terminal), 3 or more say fraud, and these are
+-- three tenths or more. A label counts from the moment when it was known, never before. A revoked label counts as no fraud,
+-- from the time it was revoked; a late label changes the payments after it.
 CREATE MATERIALIZED VIEW fraud_terminal_risk WITH (key = 'payment_id') AS
 SELECT 'F3' AS rule_id, 1 AS rule_version, place AS pivot, customer_id, payment_id, at AS happened_at,
        labels_28d, 5 AS labels_min, frauds_28d, 3 AS frauds_min, round(frauds_28d::numeric / labels_28d, 4) AS risk, 0.3 AS risk_max,

@@ -1,9 +1,9 @@
 -- F1: attempts to pay that come too fast.
 --
--- Key: pivot, payment_id. In: pay_attempts. A row for each attempt at which, looking back from it, an instrument has 5 attempts
--- within 10 minutes (pivot instrument/..), or a customer 8 within 10 minutes or 3 different instruments within an hour (pivot
--- customer/..). A late attempt is judged at its own time and may make later ones hits. A corrected instrument moves its attempts; a
--- voided payment takes its hits along, and those it caused.
+-- Key: pivot, payment_id. In: pay_attempts. A row for each attempt at which, looking back from it, an instrument has 5
+-- attempts within 10 minutes (pivot instrument/..), or a customer 8 within 10 minutes or 3 different instruments within an
+-- hour (pivot customer/..). A late attempt is judged at its own time and may make later ones hits. A corrected instrument
+-- moves its attempts; a voided payment takes its hits along, and those it caused.
 CREATE MATERIALIZED VIEW fraud_velocity WITH (key = 'pivot,payment_id') AS
 SELECT 'F1' AS rule_id, 1 AS rule_version, pivot, customer_id, payment_id, attempted_at AS happened_at,
        attempts_10m, 5 AS instrument_attempts_max, 8 AS customer_attempts_max, instruments_1h, 3 AS instruments_max,

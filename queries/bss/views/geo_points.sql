@@ -1,7 +1,7 @@
 -- Where somebody was at a moment: logins, payments with the card present, calls.
 --
--- Key: point_id. In: logins, pay_attempts, calls, fact_voids, entity_lists. pivot is the customer for logins and payments and the
--- number for calls. Logins from an address on the list vpn, voided logins and points without coordinates are left out.
+-- Key: point_id. In: logins, pay_attempts, calls, fact_voids, entity_lists. pivot is the customer for logins and payments and
+-- the number for calls. Logins from an address on the list vpn, voided logins and points without coordinates are left out.
 CREATE VIEW geo_points AS
 SELECT 'customer/' || l.customer_id AS pivot, l.customer_id, 'login/' || l.event_id AS point_id, l.logged_in_at AS at,
        l.latitude, l.longitude, coalesce(l.accuracy_km, 0) AS accuracy_km, regexp_replace(l.ip, '[.][0-9]+$', '') AS network

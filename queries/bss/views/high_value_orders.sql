@@ -1,9 +1,9 @@
 -- Orders that are unusually large where they were made.
 --
--- Key: order_id. In: order_states. An order is one when its gross reaches 1,000 and the 99th percentile of its country's orders in
--- its currency of the 30 days before its own day; with fewer than 20 such orders only the 1,000 count. threshold says what it
--- was compared with: that of its day, whatever comes after. A late order may change the thresholds of the 30 days after it. A
--- cancelled, rejected or failed order is none, and counts in no threshold.
+-- Key: order_id. In: order_states. An order is one when its gross reaches 1,000 and the 99th percentile of its country's
+-- orders in its currency of the 30 days before its own day; with fewer than 20 such orders only the 1,000 count. threshold
+-- says what it was compared with: that of its day, whatever comes after. A late order may change the thresholds of the 30 days
+-- after it. A cancelled, rejected or failed order is none, and counts in no threshold.
 CREATE MATERIALIZED VIEW high_value_orders WITH (key = 'order_id') AS
 WITH valid AS (
     SELECT order_id, customer_id, country, currency, ordered_at, ordered_at::date AS day, gross

@@ -1,9 +1,9 @@
 -- Each country's last seven days beside the seven before, by day and currency.
 --
--- Key: day, country, currency. In: revenue_daily, order_states, ticket_states, customer_states. A row stands for each day with revenue.
--- z says how far the day's revenue is from the days of the eight weeks before it, in their standard deviations, from 14 such
--- days on. Orders and tickets are those of seven days; active customers those who ordered in them. A late or voided bill and a
--- cancelled order change the rows of the days that see them.
+-- Key: day, country, currency. In: revenue_daily, order_states, ticket_states, customer_states. A row stands for each day with
+-- revenue. z says how far the day's revenue is from the days of the eight weeks before it, in their standard deviations, from
+-- 14 such days on. Orders and tickets are those of seven days; active customers those who ordered in them. A late or voided
+-- bill and a cancelled order change the rows of the days that see them.
 CREATE MATERIALIZED VIEW regional_trend WITH (key = 'day,country,currency') AS
 WITH revenue AS (
     SELECT day, country, currency, revenue,

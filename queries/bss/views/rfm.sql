@@ -1,9 +1,9 @@
 -- How recently, how often and for how much each customer bought within 365 days, and the segment that follows from it.
 --
--- Key: customer_id. In: order_states, refund_states, bill_states, credit_notes, the clock. bought_on is the day of the last completed
--- order that was not refunded in full; orders counts those; spent is what was billed without tax, less credit notes, in euros.
--- r, f, m are fifths by rank, 5 the best; ties go by customer_id. A cancelled order and a voided bill count for nothing; a full
--- refund takes the order out of r and f; what is 365 days old leaves without an event.
+-- Key: customer_id. In: order_states, refund_states, bill_states, credit_notes, the clock. bought_on is the day of the last
+-- completed order that was not refunded in full; orders counts those; spent is what was billed without tax, less credit notes,
+-- in euros. r, f, m are fifths by rank, 5 the best; ties go by customer_id. A cancelled order and a voided bill count for
+-- nothing; a full refund takes the order out of r and f; what is 365 days old leaves without an event.
 CREATE MATERIALIZED VIEW rfm WITH (key = 'customer_id') AS
 WITH bought AS (
     SELECT o.customer_id, max(o.ordered_at)::date AS bought_on, count(*) AS orders
