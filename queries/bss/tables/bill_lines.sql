@@ -22,7 +22,9 @@ CREATE EXTERNAL TABLE bill_lines (
     currency TEXT,
     covers_from DATE,
     covers_until DATE,
-    version BIGINT
+    price_id TEXT,
+    version BIGINT,
+    stated_at TIMESTAMP
 ) STORED AS CLOUDEVENTS
 LOCATION 'com.example.bss.customerBill.*, CustomerBillCreateEvent, CustomerBillAttributeValueChangeEvent,
     CustomerBillStateChangeEvent, CustomerBillDeleteEvent'
@@ -50,5 +52,7 @@ OPTIONS (
     'column.currency' 'item.amount.unit',
     'column.covers_from' 'item.periodCoverage.start',
     'column.covers_until' 'item.periodCoverage.end',
-    'column.version' 'entityversion'
+    'column.price_id' 'item.priceId',
+    'column.version' 'entityversion',
+    'column.stated_at' 'time'
 );

@@ -14,6 +14,7 @@ CREATE EXTERNAL TABLE billing_accounts (
     state TEXT,
     payment_status TEXT,
     tax_exempt BOOLEAN,
+    tax_rate DECIMAL(5, 4),
     bank_account TEXT,
     version BIGINT,
     changed_at TIMESTAMP
@@ -33,6 +34,7 @@ OPTIONS (
     'column.credit_limit' 'data.creditLimit.value',
     'column.payment_status' 'data.paymentStatus',
     'column.tax_exempt' 'data.taxExempt',
+    'column.tax_rate' 'data.taxRate',
     'column.bank_account' 'data.bankAccount',
     'column.version' 'entityversion',
     'column.changed_at' 'time'

@@ -3,10 +3,11 @@ use super::calendar::{Moment, days, days_of};
 use super::call::{INTERVAL, Kind, TIME, TIMESTAMP, Takes, fail, instant, native, native_to, strict};
 use super::rewrite::call;
 use arrow::array::*;
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast, cast_with_options, take};
 use arrow::datatypes::*;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, ScalarUDF, cast as cast_to};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The functions of this file that are called by name.
@@ -37,7 +38,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
                 DataType::Timestamp(_, Some(_)) => TIMESTAMP,
                 _ => instant(),
             },
-            |_, _, _| fail("AT TIME ZONE needs a constant zone: write it as a text in quotes"),
+            in_zones,
         ),
         native("make_date", Takes::Forms(&[&[Integer, Integer, Integer]]), |_| DataType::Date32, make_date),
         native(
@@ -286,18 +287,7 @@ pub(super) fn days_before() -> ScalarUDF {
 pub(super) fn at_time_zone(zone: &Expr, at: &Expr, at_type: &DataType) -> Result<Option<Expr>> {
     let Expr::Literal(zone, _) = zone else { return Ok(None) };
     let Some(Some(zone)) = zone.try_as_str() else { return Ok(None) };
-    let zone = match zone.split_at_checked(1) {
-        // PostgreSQL reads a bare offset as POSIX does: positive is west.
-        Some(("+", rest)) => format!("-{rest}"),
-        Some(("-", rest)) => format!("+{rest}"),
-        _ if zone.eq_ignore_ascii_case("utc") || zone.eq_ignore_ascii_case("z") => "UTC".into(),
-        _ => zone.to_string(),
-    };
-    if zone.parse::<arrow::array::timezone::Tz>().is_err() {
-        return Err(DataFusionError::Plan(format!(
-            "time zone {zone:?} is not known: write it as in 'Europe/Paris'"
-        )));
-    }
+    let zone = known_zone(zone).map_err(DataFusionError::Plan)?;
     let zoned = DataType::Timestamp(TimeUnit::Nanosecond, Some(zone.into()));
     Ok(match at_type {
         DataType::Timestamp(_, Some(_)) => {
@@ -309,4 +299,50 @@ pub(super) fn at_time_zone(zone: &Expr, at: &Expr, at_type: &DataType) -> Result
         }
         _ => None,
     })
+}
+
+/// The name by which arrow knows a zone.
+fn known_zone(zone: &str) -> std::result::Result<String, String> {
+    let name = match zone.split_at_checked(1) {
+        // PostgreSQL reads a bare offset as POSIX does: positive is west.
+        Some(("+", rest)) => format!("-{rest}"),
+        Some(("-", rest)) => format!("+{rest}"),
+        _ if zone.eq_ignore_ascii_case("utc") || zone.eq_ignore_ascii_case("z") => "UTC".into(),
+        _ => zone.to_string(),
+    };
+    match name.parse::<timezone::Tz>() {
+        Ok(_) => Ok(name),
+        Err(_) => Err(format!("time zone {zone:?} is not known: write it as in 'Europe/Paris'")),
+    }
+}
+
+/// `at AT TIME ZONE zone` where each row has a zone of its own: the rows of a zone are cast together.
+fn in_zones(columns: &[ArrayRef], rows: usize, _to: &DataType) -> Result<ArrayRef> {
+    let zones = cast(&columns[0], &DataType::Utf8)?;
+    let (zones, at) = (zones.as_string::<i32>(), &columns[1]);
+    let mut of_zone: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+    for row in (0..rows).filter(|row| zones.is_valid(*row) && at.is_valid(*row)) {
+        of_zone.entry(zones.value(row)).or_default().push(row as u32);
+    }
+    let shows = matches!(at.data_type(), DataType::Timestamp(_, Some(_)));
+    let mut found: Vec<Option<i64>> = vec![None; rows];
+    for (zone, members) in of_zone {
+        let name = known_zone(zone).map_err(DataFusionError::Execution)?;
+        let part = take(at, &UInt32Array::from(members.clone()), None)?;
+        let zoned = DataType::Timestamp(TimeUnit::Nanosecond, Some(name.as_str().into()));
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let part = cast_with_options(&part, &zoned, &strict)?;
+        let part = part.as_primitive::<TimestampNanosecondType>();
+        for (i, row) in members.into_iter().enumerate() {
+            found[row as usize] = match shows {
+                false => Some(part.value(i)),
+                true => {
+                    let shown = part.value_as_datetime_with_tz(i, name.parse()?);
+                    shown.and_then(|shown| shown.naive_local().and_utc().timestamp_nanos_opt())
+                }
+            };
+        }
+    }
+    let found = TimestampNanosecondArray::from(found);
+    Ok(if shows { Arc::new(found) } else { Arc::new(found.with_timezone("UTC")) })
 }

@@ -1,0 +1,32 @@
+-- What became of usage records after they came: corrected fields, verdicts, and records that the network sent twice.
+--
+-- Key: usage_id. In: usage_corrections, usage_verdicts, usage_records. For each field the correction with the greatest version that
+-- speaks of it counts. A recycled record counts again. Of records with one network_record_id and time under several ids the one
+-- with the smallest id counts.
+CREATE MATERIALIZED VIEW usage_amendments WITH (key = 'usage_id') AS
+SELECT usage_id, max(volume) AS volume, max(duration_s) AS duration_s, max(msisdn) AS msisdn, max(usage_type) AS usage_type,
+       max(started_at) AS started_at, max(verdict) AS verdict
+FROM (
+    SELECT usage_id,
+           arg_max(volume, version) FILTER (WHERE volume IS NOT NULL) AS volume,
+           arg_max(duration_s, version) FILTER (WHERE duration_s IS NOT NULL) AS duration_s,
+           arg_max(msisdn, version) FILTER (WHERE msisdn IS NOT NULL) AS msisdn,
+           arg_max(usage_type, version) FILTER (WHERE usage_type IS NOT NULL) AS usage_type,
+           arg_max(started_at, version) FILTER (WHERE started_at IS NOT NULL) AS started_at,
+           NULL AS verdict
+    FROM usage_corrections
+    GROUP BY usage_id
+    UNION ALL
+    SELECT usage_id, NULL, NULL, NULL, NULL, NULL, CASE WHEN event_type LIKE '%rejected%' THEN 'rejected' ELSE 'voided' END
+    FROM usage_verdicts
+    WHERE event_type NOT LIKE '%recycled%'
+    UNION ALL
+    SELECT usage_id, NULL, NULL, NULL, NULL, NULL, 'duplicate'
+    FROM (
+        SELECT usage_id, row_number() OVER (PARTITION BY network_record_id, used_at ORDER BY usage_id) AS place
+        FROM usage_records
+        WHERE network_record_id IS NOT NULL
+    ) d
+    WHERE place > 1
+) a
+GROUP BY usage_id;
