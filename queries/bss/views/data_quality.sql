@@ -8,7 +8,7 @@ CREATE MATERIALIZED VIEW data_quality WITH (key = 'source,event_type,hour') AS
 WITH hours AS (
     SELECT source, event_type, date_trunc('hour', happened_at) AS hour, count(*) AS events,
            count(*) FILTER (WHERE recorded_at > happened_at + INTERVAL '1 hour') AS late, count(*) FILTER (WHERE customer_id IS NULL) AS without_customer,
-           count(recorded_at) AS recorded, coalesce(sum(extract(epoch FROM recorded_at - happened_at)), 0) AS skew
+           count(recorded_at) AS recorded, coalesce(sum(extract(epoch FROM recorded_at - happened_at)::numeric(18, 3)), 0) AS skew
     FROM event_arrivals
     GROUP BY source, event_type, date_trunc('hour', happened_at)
 ), beside AS (
@@ -18,7 +18,7 @@ WITH hours AS (
                  RANGE BETWEEN INTERVAL '28 days' PRECEDING AND INTERVAL '1 hour' PRECEDING)
 )
 SELECT source, event_type, hour, events, round(late::numeric / events, 4) AS late_share, round(without_customer::numeric / events, 4) AS without_customer,
-       CASE WHEN recorded > 0 THEN round((skew / recorded)::numeric, 3) END AS skew_seconds,
+       CASE WHEN recorded > 0 THEN round(skew / recorded, 3) END AS skew_seconds,
        CASE WHEN n >= 7 THEN round(((events - s::double precision / n)
            / nullif(sqrt(greatest(q::double precision - s::double precision * s / n, 0) / (n - 1)), 0))::numeric, 2) END AS z
 FROM beside;

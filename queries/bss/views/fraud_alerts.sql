@@ -1,12 +1,13 @@
 -- What somebody should look at: hits of one rule at one pivot put together, and what was done about them.
 --
--- Key: rule_id, pivot, opened_at. In: fraud_hits, alert_states, entity_lists, the clock. Hits belong together while no 24
--- hours pass between them and no resolution comes between; so there is one open alert of a rule and pivot at most. state:
--- open; acknowledged (assigned by an event); resolved, with its disposition; snoozed (the event says until when, or the list
--- snooze holds rule_id/pivot); quiet 24 hours after its last hit; withdrawn when somebody raised or took it and its hits are
--- all gone: then the record stays, with no hits. An alert that nobody touched and whose cause goes leaves no row. Evidence
--- names the first 20 hits. Replay fires nothing again: the key is the same.
-CREATE MATERIALIZED VIEW fraud_alerts WITH (key = 'rule_id,pivot,opened_at') AS
+-- Key: rule_id, pivot, opened_at, alert_id. In: fraud_hits, alert_states, alert_events, entity_lists, the clock. Hits belong
+-- together while no 24 hours pass between them and no resolution comes between; so there is one open alert of a rule and pivot
+-- at most. What was done belongs to the alert that was there when it was first taken, up to 24 hours after its last hit.
+-- state: open; acknowledged (assigned by an event); resolved, with its disposition; snoozed (the event says until when, or the
+-- list snooze holds rule_id/pivot); quiet 24 hours after its last hit when nobody took it; withdrawn when somebody took it and
+-- its hits are gone: then the record stays, without hits. An alert that nobody took and whose cause goes leaves no row.
+-- Evidence names the first 20 hits. Replay fires nothing again: the key is the same.
+CREATE MATERIALIZED VIEW fraud_alerts WITH (key = 'rule_id,pivot,opened_at,alert_id') AS
 WITH points AS (
     SELECT rule_id, pivot, happened_at AS at, hit_id, happened_at AS hit_at, NULL::timestamp AS resolved_at, rule_version, customer_id, score, evidence
     FROM fraud_hits
@@ -25,20 +26,23 @@ WITH points AS (
     FROM steps
     WHERE hit_at IS NOT NULL
 ), episodes AS (
-    SELECT rule_id, pivot, opened_at, last_at, hits, rule_version, customer_id, score, evidence,
-           lead(opened_at) OVER (PARTITION BY rule_id, pivot ORDER BY opened_at, episode) AS next_at
-    FROM (
-        SELECT rule_id, pivot, episode, min(hit_at) AS opened_at, max(hit_at) AS last_at, count(*) AS hits, max(rule_version) AS rule_version,
-               max(customer_id) AS customer_id, max(score) AS score,
-               array_to_string((array_agg(hit_id ORDER BY hit_at, hit_id))[1:20], ',') AS evidence
-        FROM numbered
-        GROUP BY rule_id, pivot, episode
-    ) grouped
+    SELECT rule_id, pivot, min(hit_at) AS opened_at, max(hit_at) AS last_at, count(*) AS hits, max(rule_version) AS rule_version,
+           max(customer_id) AS customer_id, max(score) AS score,
+           lead(min(hit_at)) OVER (PARTITION BY rule_id, pivot ORDER BY episode) AS next_at,
+           array_to_string((array_agg(hit_id ORDER BY hit_at, hit_id))[1:20], ',') AS evidence
+    FROM numbered
+    GROUP BY rule_id, pivot, episode
+), taken AS (
+    SELECT a.alert_id, a.rule_id, a.pivot, a.state, a.disposition, a.assignee, a.snoozed_until, e.taken_at, a.changed_at, a.rule_version, a.score
+    FROM alert_states a
+    JOIN (SELECT alert_id, min(happened_at) AS taken_at FROM alert_events GROUP BY alert_id) e ON e.alert_id = a.alert_id
+    WHERE a.rule_id IS NOT NULL AND a.pivot IS NOT NULL
 ), said AS (
     SELECT e.rule_id, e.pivot, e.opened_at, a.alert_id, a.state, a.disposition, a.assignee, a.snoozed_until, a.changed_at
     FROM episodes e
-    JOIN alert_states a ON a.rule_id = e.rule_id AND a.pivot = e.pivot
-                       AND a.changed_at >= e.opened_at AND (e.next_at IS NULL OR a.changed_at < e.next_at)
+    JOIN taken a ON a.rule_id = e.rule_id AND a.pivot = e.pivot
+                AND a.taken_at >= e.opened_at AND a.taken_at <= e.last_at + INTERVAL '24 hours'
+                AND (e.next_at IS NULL OR a.taken_at < e.next_at)
 ), latest AS (
     SELECT DISTINCT ON (rule_id, pivot, opened_at) rule_id, pivot, opened_at, alert_id, state, disposition, assignee, snoozed_until
     FROM said
@@ -46,17 +50,17 @@ WITH points AS (
 )
 SELECT e.rule_id, e.pivot, e.opened_at, e.last_at, e.hits, e.rule_version, e.customer_id, e.score,
        CASE WHEN l.state = 'resolved' THEN 'resolved'
+            WHEN l.state IS NULL AND e.last_at + INTERVAL '24 hours' <= now() THEN 'quiet'
             WHEN l.snoozed_until > now() OR z.expires_at > now() THEN 'snoozed'
             WHEN l.state IN ('assigned', 'acknowledged') THEN 'acknowledged'
-            WHEN e.last_at + INTERVAL '24 hours' > now() THEN 'open'
-            ELSE 'quiet' END AS state,
+            ELSE 'open' END AS state,
        l.alert_id, l.disposition, l.assignee, e.evidence
 FROM episodes e
 LEFT JOIN latest l ON l.rule_id = e.rule_id AND l.pivot = e.pivot AND l.opened_at = e.opened_at
 LEFT JOIN entity_lists z ON z.list_name = 'snooze' AND z.entity_key = e.rule_id || '/' || e.pivot
 UNION ALL
-SELECT a.rule_id, a.pivot, a.changed_at, a.changed_at, 0, a.rule_version, NULL, a.score,
+SELECT a.rule_id, a.pivot, a.taken_at, a.changed_at, 0, a.rule_version, NULL, a.score,
        CASE WHEN a.state = 'resolved' THEN 'resolved' ELSE 'withdrawn' END, a.alert_id, a.disposition, a.assignee, NULL
-FROM alert_states a
+FROM taken a
 LEFT JOIN (SELECT DISTINCT alert_id FROM said) s ON s.alert_id = a.alert_id
-WHERE s.alert_id IS NULL AND a.rule_id IS NOT NULL AND a.pivot IS NOT NULL;
+WHERE s.alert_id IS NULL;

@@ -14,7 +14,7 @@ WITH places AS (
 ), small AS (
     SELECT pivot, customer_id, payment_id, instrument, declined, attempted_at FROM places WHERE amount < 5
 ), tested AS (
-    SELECT pivot, window_start, window_end, max(customer_id) AS customer_id, max(attempted_at) AS happened_at, count(*) AS attempts,
+    SELECT pivot, window_start, window_end, CASE WHEN count(DISTINCT customer_id) = 1 THEN max(customer_id) END AS customer_id, max(attempted_at) AS happened_at, count(*) AS attempts,
            count(DISTINCT instrument) AS instruments, count(*) FILTER (WHERE declined) AS declined,
            array_to_string((array_agg(payment_id ORDER BY attempted_at, payment_id))[1:20], ',') AS evidence
     FROM HOP(small, attempted_at, INTERVAL '1 minute', INTERVAL '15 minutes')

@@ -3,7 +3,7 @@
 -- Key: usage_id. In: calls, entity_lists, rated_states, customer_states. Risky calls go to premium or satellite numbers, or to
 -- a number that begins as one on the list high_risk_range (3 to 8 digits, with +). A hit at a call at which its number
 -- (a_party) has 30 minutes or more of risky calls that began within the hour up to it, or 5 calls abroad at the same time.
--- cost_1h is what those were rated at; new_destination says whether it never called that country in the 30 days before;
+-- cost_1h is what those were rated at; new_destination says whether it never called that country in the 30 days before that hour;
 -- account_days how old its customer is. A corrected duration or a voided call takes hits back; a list entry makes hits of
 -- calls that were made before.
 CREATE MATERIALIZED VIEW fraud_irsf WITH (key = 'usage_id') AS
@@ -30,7 +30,7 @@ WITH abroad AS (
            sum(CASE WHEN c.risky THEN coalesce(r.amount, 0) ELSE 0 END) OVER recent AS cost_1h,
            array_agg(c.usage_id) OVER recent AS evidence,
            count(*) OVER (PARTITION BY c.a_party, c.b_country ORDER BY c.started_at
-                          RANGE BETWEEN INTERVAL '30 days' PRECEDING AND INTERVAL '1 microsecond' PRECEDING) AS calls_before
+                          RANGE BETWEEN INTERVAL '30 days' PRECEDING AND INTERVAL '1 hour' PRECEDING) AS calls_before
     FROM (
         SELECT a.usage_id, a.customer_id, a.a_party, a.b_country, a.started_at, a.seconds,
                coalesce(a.b_number_type, '') IN ('premium', 'satellite') OR l.usage_id IS NOT NULL AS risky

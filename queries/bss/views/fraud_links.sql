@@ -1,6 +1,6 @@
 -- What each customer is tied to: instruments, devices, addresses, bank accounts, documents, IMEIs.
 --
--- Key: customer_id, link. In: pay_attempts, logins, addresses, billing_accounts, customer_states, usage_records, fact_voids,
+-- Key: customer_id, link. In: pay_attempts, logins, addresses, billing_accounts, customer_states, customer_roots, usage_records, fact_voids,
 -- the clock. link is the kind, a slash and the key. Addresses count while they are valid. A merged customer counts as the one
 -- it went into. A corrected device, a voided payment or login, a removed address and an unmerge take ties away. Only ties that
 -- 2 to 50 customers share are kept: one that is not shared ties nobody, and one of more than 50 is a public place (an office,
@@ -24,9 +24,9 @@ WITH ties AS (
     UNION
     SELECT customer_id, 'imei/' || imei FROM usage_records
 ), resolved AS (
-    SELECT DISTINCT coalesce(c.merged_into, t.customer_id) AS customer_id, t.link
+    SELECT DISTINCT coalesce(c.goes_on_as, t.customer_id) AS customer_id, t.link
     FROM ties t
-    LEFT JOIN customer_states c ON c.customer_id = t.customer_id
+    LEFT JOIN customer_roots c ON c.customer_id = t.customer_id
     WHERE t.customer_id IS NOT NULL AND t.link IS NOT NULL
 ), shared AS (
     SELECT link, count(*) AS customers FROM resolved GROUP BY link HAVING count(*) BETWEEN 2 AND 50

@@ -39,7 +39,7 @@ WITH labels AS (
 ), missed AS (
     SELECT l.kind AS rule_id, coalesce(h.rule_version, 1) AS rule_version, date_trunc('week', l.at)::date AS week,
            count(*) AS frauds, count(h.label_id) AS caught, coalesce(sum(l.amount) FILTER (WHERE h.label_id IS NOT NULL), 0) AS amount_caught,
-           round(avg(extract(epoch FROM h.happened_at - l.at)) / 3600, 2) AS hours_to_detect
+           round(avg(extract(epoch FROM h.happened_at - l.at)::numeric(18, 3)) / 3600, 2) AS hours_to_detect
     FROM labels l
     LEFT JOIN first_hits h ON h.label_id = l.label_id AND h.rule_id = l.kind
     WHERE l.fraud AND l.kind IS NOT NULL

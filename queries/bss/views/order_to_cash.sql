@@ -34,7 +34,7 @@ WITH activated AS (
     LEFT JOIN paid p ON p.order_id = o.order_id
 )
 SELECT order_id, customer_id, country, state, stage, ordered_at, activated_at, used_at, billed_at, paid_at,
-       round(extract(epoch FROM activated_at - ordered_at) / 3600, 2) AS hours_to_activate,
-       round(extract(epoch FROM paid_at - ordered_at) / 86400, 2) AS days_to_cash,
+       round(extract(epoch FROM activated_at - ordered_at)::numeric(18, 3) / 3600, 2) AS hours_to_activate,
+       round(extract(epoch FROM paid_at - ordered_at)::numeric(18, 3) / 86400, 2) AS days_to_cash,
        stage NOT IN ('paid', 'cancelled') AND moved_at + INTERVAL '7 days' <= now() AS stuck
 FROM stages;

@@ -16,7 +16,7 @@ WITH steps AS (
     SELECT s.service_id, coalesce(s.service_type, 'unknown') AS service_type, coalesce(o.ordered_at, s.changed_at) AS at, s.activated_at, s.sla_due,
            coalesce(p.failures, 0) AS failures, p.failed_step,
            CASE WHEN s.activated_at IS NOT NULL THEN s.activated_at > s.sla_due ELSE s.sla_due < now() END AS breached,
-           extract(epoch FROM s.activated_at - o.ordered_at) / 3600 AS hours
+           extract(epoch FROM s.activated_at - o.ordered_at)::numeric(18, 3) / 3600 AS hours
     FROM service_states s
     LEFT JOIN order_states o ON o.order_id = s.order_id
     LEFT JOIN steps p ON p.service_id = s.service_id

@@ -13,6 +13,7 @@ FROM (
                 WHEN event_type LIKE '%.product.rated.%' THEN 'rating' WHEN event_type LIKE '%.campaign.%' THEN 'campaign'
                 ELSE 'view' END AS kind
     FROM interactions
+    WHERE event_type NOT LIKE '%.voided.%'
     UNION ALL
     SELECT event_id, session_id, NULL, customer_id, offering_id, happened_at, recorded_at, 'cart'
     FROM cart_events
