@@ -16,13 +16,13 @@ WITH levels AS (
     WHERE o.state NOT IN ('cancelled', 'rejected', 'failed') AND date_trunc('hour', o.ordered_at) > now() - INTERVAL '28 days'
     GROUP BY l.offering_id
 )
-SELECT 'stock' AS kind, s.offering_id AS resource_id, s.level::numeric AS capacity, coalesce(d.sold, 0)::numeric AS used,
+SELECT 'stock' AS kind, s.offering_id AS resource_id, s.level::numeric(18, 3) AS capacity, coalesce(d.sold, 0)::numeric(18, 3) AS used,
        CASE WHEN s.level <= 0 THEN 1.0 ELSE round(coalesce(d.sold, 0)::numeric / (coalesce(d.sold, 0) + s.level), 4) END AS load,
        CASE WHEN d.sold > 0 THEN round(greatest(s.level, 0)::numeric * 28 / d.sold, 1) END AS cover_days
 FROM levels s
 LEFT JOIN sold d ON d.offering_id = s.offering_id
 UNION ALL
-SELECT 'cell', m.resource_id, 1.0, round(avg(m.value), 6), round(least(1.0, greatest(0.0, avg(m.value))), 4), NULL
+SELECT 'cell', m.resource_id, 1.0::numeric(18, 3), avg(m.value)::numeric(18, 3), round(least(1.0, greatest(0.0, avg(m.value))), 4), NULL
 FROM metrics m
 LEFT JOIN (SELECT DISTINCT supersedes FROM fact_voids) v ON v.supersedes = m.event_id
 WHERE m.metric_name = 'cell.load' AND m.resource_id IS NOT NULL AND v.supersedes IS NULL

@@ -57,7 +57,8 @@ WITH prices AS (
                    THEN floor(bounded) + 0.99 ELSE bounded END AS charm
     FROM bounded
 )
-SELECT offering_id, region, currency, price_now, CASE WHEN frozen IS NOT NULL THEN price_now ELSE round(charm, 2) END AS price,
+SELECT offering_id, region, currency, price_now::numeric(14, 2) AS price_now,
+       (CASE WHEN frozen IS NOT NULL THEN price_now ELSE charm END)::numeric(14, 2) AS price,
        demand, load, list_price, floor_price, round(wanted, 4) AS wanted,
        concat_ws(', ', frozen, CASE WHEN frozen IS NULL AND after_day <> wanted THEN 'day step' END,
                  CASE WHEN frozen IS NULL AND after_week <> after_day THEN 'week step' END,

@@ -2,7 +2,7 @@
 --
 -- Key: event_id. In: interactions, cart_events, fact_voids. kind is view, search, cart, rating or campaign. visitor is the
 -- customer; where nobody is logged in, the one who logged in within the same session, before or after; else the anonymous
--- visitor. A voided or corrected event is gone.
+-- visitor. A voided event is gone; a correction takes the place of what it corrects.
 CREATE VIEW visits AS
 SELECT e.event_id, e.session_id, coalesce(e.customer_id, s.customer_id) AS customer_id,
        coalesce(e.customer_id, s.customer_id, 'anonymous/' || coalesce(e.anonymous_id, e.session_id, e.event_id)) AS visitor,
