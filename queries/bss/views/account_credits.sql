@@ -8,7 +8,8 @@ CREATE MATERIALIZED VIEW account_credits WITH (key = 'account_id,currency') AS
 SELECT account_id, currency, sum(received) AS received, sum(allocated) AS allocated,
        sum(received) - sum(allocated) AS unapplied, sum(credits) AS credits
 FROM (
-    SELECT account_id, currency, CASE WHEN state = 'chargedBack' THEN -amount ELSE amount END AS received, 0 AS allocated, 0 AS credits
+    SELECT account_id, currency, CASE WHEN state = 'chargedBack' THEN -amount ELSE amount END AS received, 0.00 AS allocated,
+           0.00 AS credits
     FROM payment_steps WHERE state IN ('settled', 'chargedBack', 'representmentWon')
     UNION ALL
     SELECT account_id, currency, -amount, 0, 0 FROM refund_states WHERE state = 'done'

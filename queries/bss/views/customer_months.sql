@@ -2,13 +2,14 @@
 --
 -- Key: month, customer_id, currency. In: subscription_intervals, customer_roots, the clock. Trials, one-off charges and usage do not
 -- count. A back-dated change or termination restates all months that it touches; restated_at is when the last statement came that
--- touched a month after its end. A merged customer counts under the one who goes on. Months are those of UTC.
+-- changed a month after its end, ended_by when what ended it was stated. A merged customer counts under the one who goes on. Months are those of UTC.
 CREATE MATERIALIZED VIEW customer_months WITH (key = 'month,customer_id,currency') AS
 SELECT month, customer_id, currency, sum(mrr) AS mrr,
-       CASE WHEN max(told_at) > (month + INTERVAL '1 month') THEN max(told_at) END AS restated_at
+       CASE WHEN max(stated_at) > month + INTERVAL '1 month' THEN max(stated_at) END AS restated_at,
+       max(ended_by) AS ended_by
 FROM (
     SELECT g.m AS month, coalesce(r.goes_on_as, s.customer_id) AS customer_id, s.currency, s.mrr,
-           greatest(s.stated_at, CASE WHEN s.until_at <= s.this_month THEN s.ended_by END) AS told_at
+           s.stated_at, s.ended_by
     FROM (
         SELECT customer_id, currency, mrr, from_at, until_at, stated_at, ended_by,
                date_trunc('month', now() AT TIME ZONE 'UTC') AS this_month

@@ -3,11 +3,12 @@
 --
 -- Key: account_id, stage. In: invoice_balances, dispute_states, dunning_events, fact_voids, the clock. Days run from the
 -- earliest unpaid bill in the account's time zone, without any event. Bills in an open dispute do not count; an account whose
--- promise to pay has not run out, or that owes less than 5.00, is left alone. A payment clears at once; a chargeback comes back
+-- promise to pay has not run out (in UTC), or that owes less than 5.00, is left alone. A payment clears at once; a chargeback comes back
 -- with the original due date. An account has one row; it changes once a stage and earliest bill.
 CREATE MATERIALIZED VIEW dunning_stage WITH (key = 'account_id,currency') AS
 WITH owed AS (
-    SELECT i.account_id, i.currency, min(i.due_at) AS due_at, arg_min(i.bill_id, i.due_at) AS earliest_bill_id,
+    SELECT i.account_id, i.currency, min(i.due_on) AS due_on, arg_min(i.bill_id, i.due_on) AS earliest_bill_id,
+           max(i.time_zone) AS time_zone,
            count(*) AS bills, sum(i.remaining) AS owed
     FROM invoice_balances i
     WHERE i.remaining > 0
@@ -20,20 +21,20 @@ WITH owed AS (
     WHERE (e.promised_until + 1)::timestamp > now()
       AND NOT EXISTS (SELECT 1 FROM fact_voids v WHERE v.supersedes = e.event_id)
 ), staged AS (
-    SELECT account_id, currency, due_at, earliest_bill_id, bills, owed, 1 AS stage FROM owed
-    WHERE due_at + INTERVAL '2 days' <= now() AND due_at + INTERVAL '9 days' > now()
+    SELECT account_id, currency, due_on, earliest_bill_id, bills, owed, 1 AS stage FROM owed
+    WHERE (due_on + 3)::timestamp AT TIME ZONE time_zone <= now() AND (due_on + 10)::timestamp AT TIME ZONE time_zone > now()
     UNION ALL
-    SELECT account_id, currency, due_at, earliest_bill_id, bills, owed, 2 FROM owed
-    WHERE due_at + INTERVAL '9 days' <= now() AND due_at + INTERVAL '19 days' > now()
+    SELECT account_id, currency, due_on, earliest_bill_id, bills, owed, 2 FROM owed
+    WHERE (due_on + 10)::timestamp AT TIME ZONE time_zone <= now() AND (due_on + 20)::timestamp AT TIME ZONE time_zone > now()
     UNION ALL
-    SELECT account_id, currency, due_at, earliest_bill_id, bills, owed, 3 FROM owed
-    WHERE due_at + INTERVAL '19 days' <= now() AND due_at + INTERVAL '39 days' > now()
+    SELECT account_id, currency, due_on, earliest_bill_id, bills, owed, 3 FROM owed
+    WHERE (due_on + 20)::timestamp AT TIME ZONE time_zone <= now() AND (due_on + 40)::timestamp AT TIME ZONE time_zone > now()
     UNION ALL
-    SELECT account_id, currency, due_at, earliest_bill_id, bills, owed, 4 FROM owed
-    WHERE due_at + INTERVAL '39 days' <= now()
+    SELECT account_id, currency, due_on, earliest_bill_id, bills, owed, 4 FROM owed
+    WHERE (due_on + 40)::timestamp AT TIME ZONE time_zone <= now()
 )
 SELECT account_id, currency, stage,
        CASE stage WHEN 1 THEN 'reminder' WHEN 2 THEN 'second reminder' WHEN 3 THEN 'suspend' ELSE 'terminate' END AS action,
-       earliest_bill_id, due_at, bills, owed
+       earliest_bill_id, due_on, bills, owed
 FROM staged s
 WHERE NOT EXISTS (SELECT 1 FROM promised p WHERE p.account_id = s.account_id);

@@ -2,7 +2,8 @@
 -- (`s:..`).
 --
 -- Key: line, subscription_id, from_at. In: resource_intervals, service_history, subscription_intervals, billing_accounts. Intervals
--- of card, service and subscription are cut with each other, so a late change of any of them moves what was used meanwhile.
+-- of card, service and subscription are cut with each other, so a late change of any of them moves what was used meanwhile. Nobody pays for
+-- what is used after a subscription has ended.
 CREATE MATERIALIZED VIEW guide_intervals WITH (key = 'line,subscription_id,from_at') AS
 WITH lines AS (
     SELECT 'n:' || r.msisdn AS line, s.subscription_id, greatest(r.from_at, s.from_at) AS from_at,
@@ -21,4 +22,5 @@ SELECT l.line, p.subscription_id, p.customer_id, p.account_id, p.offering_id, p.
 FROM lines l
 JOIN subscription_intervals p ON p.subscription_id = l.subscription_id
 LEFT JOIN billing_accounts a ON a.account_id = p.account_id
-WHERE greatest(l.from_at, p.from_at) < least(l.until_at, coalesce(p.until_at, TIMESTAMP '2200-01-01'));
+WHERE p.state NOT IN ('terminated', 'cancelled', 'aborted')
+  AND greatest(l.from_at, p.from_at) < least(l.until_at, coalesce(p.until_at, TIMESTAMP '2200-01-01'));

@@ -6,7 +6,7 @@
 -- month; restated_at says when.
 CREATE MATERIALIZED VIEW mrr_movement WITH (key = 'month,customer_id,currency') AS
 WITH run AS (
-    SELECT month, customer_id, currency, mrr, restated_at,
+    SELECT month, customer_id, currency, mrr, restated_at, ended_by,
            lag(month) OVER (PARTITION BY customer_id, currency ORDER BY month) AS month_before,
            lag(mrr) OVER (PARTITION BY customer_id, currency ORDER BY month) AS mrr_before,
            lead(month) OVER (PARTITION BY customer_id, currency ORDER BY month) AS month_after
@@ -22,7 +22,8 @@ SELECT month::date AS month, customer_id, currency,
 FROM run
 WHERE month_before IS NULL OR month_before + INTERVAL '1 month' < month OR mrr <> mrr_before
 UNION ALL
-SELECT (month + INTERVAL '1 month')::date, customer_id, currency, 'churn', -mrr, restated_at
+SELECT (month + INTERVAL '1 month')::date, customer_id, currency, 'churn', -mrr,
+       CASE WHEN ended_by > month + INTERVAL '2 months' THEN ended_by END
 FROM run
 WHERE (month_after IS NULL OR month + INTERVAL '1 month' < month_after)
   AND month + INTERVAL '2 months' <= date_trunc('month', now() AT TIME ZONE 'UTC');

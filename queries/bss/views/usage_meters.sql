@@ -10,5 +10,4 @@ SELECT ((g.used_at AT TIME ZONE 'UTC') AT TIME ZONE coalesce(a.time_zone, 'UTC')
 FROM usage_guided g
 LEFT JOIN billing_accounts a ON a.account_id = g.account_id
 WHERE g.status = 'guided'
-GROUP BY ((g.used_at AT TIME ZONE 'UTC') AT TIME ZONE coalesce(a.time_zone, 'UTC'))::date, g.account_id, g.subscription_id,
-         g.usage_type, g.units;
+GROUP BY 1, g.account_id, g.subscription_id, g.usage_type, g.units;
