@@ -12,6 +12,7 @@
 //!
 //! An event is its type without `com.example.bss.` and `.v1`, `@` and its entityversion if it has one, its time, and its data as
 //! `name=value`: `12.50EUR` is money, `[a=1 b=2; a=3]` a list of objects, `null true false` what they say, all else text.
+//! `5x+60s` before an event makes five of it, a minute apart; `{i}` in it is 0 to 4, `{i%3}` the remainder.
 //! `id=` and `recorded=` before the type set these; an event has the id `eN` otherwise, N counting events of the file from 1.
 //! `=` for the rows says that they are those of the section before. `UPDATE=1` writes the rows that were found.
 use serde_json::{Map, Value, json};
@@ -71,10 +72,14 @@ pub fn parse(text: &str) -> Result<Vec<Section>, String> {
             section.events.push(event.clone());
             continue;
         }
-        count += 1;
-        let event = event(line, count).map_err(|why| format!("{line:?}: {why}"))?;
-        known.insert(event["id"].as_str().unwrap_or_default().into(), event.clone());
-        section.events.push(event);
+        let (times, step_s, line) = repeated(line);
+        for i in 0..times {
+            count += 1;
+            let event = event(&numbered(line, i), count, step_s * i as i64)
+                .map_err(|why| format!("{line:?}: {why}"))?;
+            known.insert(event["id"].as_str().unwrap_or_default().into(), event.clone());
+            section.events.push(event);
+        }
     }
     Ok(sections)
 }
@@ -110,7 +115,29 @@ pub fn written(text: &str, sections: &[Section], found: &[Vec<Vec<String>>]) -> 
     out + "\n"
 }
 
-fn event(line: &str, number: usize) -> Result<Value, String> {
+/// How often a line stands for an event, the seconds between them, and the event: `5x+60s payment.settled ..`.
+fn repeated(line: &str) -> (usize, i64, &str) {
+    let parts = || {
+        let (head, rest) = line.split_once(' ')?;
+        let (times, step) = head.split_once('x')?;
+        let step = step.strip_prefix('+').and_then(|step| step.strip_suffix('s')).unwrap_or("0");
+        Some((times.parse().ok()?, step.parse().ok()?, rest))
+    };
+    parts().unwrap_or((1, 0, line))
+}
+
+/// `{i}` is the number, `{i%N}` what is left of it.
+fn numbered(line: &str, i: usize) -> String {
+    let mut line = line.replace("{i}", &i.to_string());
+    while let Some(start) = line.find("{i%") {
+        let end = start + line[start..].find('}').unwrap_or(0);
+        let divisor: usize = line[start + 3..end].parse().unwrap_or(1);
+        line.replace_range(start..=end, &(i % divisor).to_string());
+    }
+    line
+}
+
+fn event(line: &str, number: usize, after_s: i64) -> Result<Value, String> {
     let mut words = words(line)?.into_iter().peekable();
     let mut event = json!({"specversion": "1.0", "id": format!("e{number}"), "source": "/case"});
     while let Some((name, value)) = words.peek().and_then(|word| word.split_once('=')) {
@@ -124,7 +151,15 @@ fn event(line: &str, number: usize) -> Result<Value, String> {
         words.next();
     }
     let kind = words.next().ok_or("a type is missing")?;
-    event["time"] = json!(words.next().ok_or("a time is missing")?);
+    let time = words.next().ok_or("a time is missing")?;
+    event["time"] = json!(match after_s {
+        0 => time,
+        _ => {
+            let time = chrono::DateTime::parse_from_rfc3339(&time).map_err(|why| why.to_string())?;
+            let time = (time + chrono::TimeDelta::seconds(after_s)).to_utc();
+            time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        }
+    });
     if kind == "clock" {
         event["type"] = json!("com.example.clock");
         return Ok(event);

@@ -10,7 +10,8 @@ CREATE EXTERNAL TABLE cart_events (
     session_id TEXT,
     offering_id TEXT,
     quantity BIGINT,
-    happened_at TIMESTAMP
+    happened_at TIMESTAMP,
+    recorded_at TIMESTAMP
 ) STORED AS CLOUDEVENTS
 LOCATION 'com.example.bss.cart.*, com.example.bss.quote.*, ShoppingCartCreateEvent,
     ShoppingCartAttributeValueChangeEvent, QuoteCreateEvent, QuoteStateChangeEvent'
@@ -23,5 +24,6 @@ OPTIONS (
     'column.session_id' 'data.sessionId',
     'column.offering_id' 'data.offeringId',
     'column.quantity' 'data.qty',
-    'column.happened_at' 'time'
+    'column.happened_at' 'time',
+    'column.recorded_at' 'recordedtime'
 );

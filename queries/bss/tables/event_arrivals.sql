@@ -16,6 +16,8 @@ OPTIONS (
     'mode' 'append',
     'column.event_id' 'id',
     'column.event_type' 'type',
+    'column.source' 'source',
+    'column.subject' 'subject',
     'column.customer_id' 'data.customerId',
     'column.happened_at' 'time',
     'column.recorded_at' 'recordedtime'

@@ -16,7 +16,8 @@ CREATE EXTERNAL TABLE interactions (
     milliseconds BIGINT,
     search TEXT,
     rating BIGINT,
-    happened_at TIMESTAMP
+    happened_at TIMESTAMP,
+    recorded_at TIMESTAMP
 ) STORED AS CLOUDEVENTS
 LOCATION 'com.example.bss.pageView.*, com.example.bss.product.viewed.*, com.example.bss.product.searched.*,
     com.example.bss.product.added.*, com.example.bss.product.rated.*, com.example.bss.campaign.clicked.*,
@@ -29,5 +30,6 @@ OPTIONS (
     'column.anonymous_id' 'data.anonymousId',
     'column.customer_id' 'data.customerId',
     'column.offering_id' 'data.offeringId',
-    'column.happened_at' 'time'
+    'column.happened_at' 'time',
+    'column.recorded_at' 'recordedtime'
 );

@@ -1,0 +1,37 @@
+-- What each price change did: units sold in the 28 days before and after it, where it held and elsewhere.
+--
+-- Key: price_id, price_version. In: offering_prices, order_states, order_lines, the clock. The days are matched: before are as
+-- many as after. Where the price names a region, all others are the control; effect is the growth there less the growth of the
+-- control (0 without one). complete when 28 days have passed by the clock. A cancelled order leaves both counts; a corrected
+-- price moves its row.
+CREATE MATERIALIZED VIEW price_effect WITH (key = 'price_id,price_version') AS
+WITH sales AS (
+    SELECT l.offering_id, coalesce(o.country, 'unknown') AS region, o.ordered_at::date AS day, sum(l.quantity) AS quantity
+    FROM order_lines l
+    JOIN order_states o ON o.order_id = l.order_id
+    WHERE o.state NOT IN ('cancelled', 'rejected', 'failed') AND l.offering_id IS NOT NULL
+    GROUP BY l.offering_id, coalesce(o.country, 'unknown'), o.ordered_at::date
+), changes AS (
+    SELECT price_id, price_version, offering_id, region, currency, unit_price, valid_from,
+           lag(unit_price) OVER (PARTITION BY offering_id, coalesce(region, ''), coalesce(segment, ''), price_type ORDER BY valid_from, price_id, price_version) AS price_before
+    FROM offering_prices
+    WHERE price_type IN ('recurring', 'oneTime') AND unit_price IS NOT NULL AND valid_from IS NOT NULL
+), counted AS (
+    SELECT c.price_id, c.price_version,
+           coalesce(sum(s.quantity) FILTER (WHERE s.day < c.valid_from::date AND (c.region IS NULL OR s.region = c.region)), 0) AS before_units,
+           coalesce(sum(s.quantity) FILTER (WHERE s.day >= c.valid_from::date AND (c.region IS NULL OR s.region = c.region)), 0) AS after_units,
+           coalesce(sum(s.quantity) FILTER (WHERE s.day < c.valid_from::date AND s.region <> c.region), 0) AS control_before,
+           coalesce(sum(s.quantity) FILTER (WHERE s.day >= c.valid_from::date AND s.region <> c.region), 0) AS control_after
+    FROM changes c
+    JOIN sales s ON s.offering_id = c.offering_id AND s.day >= c.valid_from::date - 28 AND s.day < c.valid_from::date + 28
+    GROUP BY c.price_id, c.price_version
+)
+SELECT c.price_id, c.price_version, c.offering_id, c.region, c.currency, c.valid_from, c.price_before, c.unit_price AS price,
+       coalesce(n.before_units, 0) AS before_units, coalesce(n.after_units, 0) AS after_units,
+       coalesce(n.control_before, 0) AS control_before, coalesce(n.control_after, 0) AS control_after,
+       CASE WHEN n.before_units > 0 THEN round(n.after_units::numeric / n.before_units - 1
+            - CASE WHEN n.control_before > 0 THEN n.control_after::numeric / n.control_before - 1 ELSE 0 END, 4) END AS effect,
+       c.valid_from + INTERVAL '28 days' <= now() AS complete
+FROM changes c
+LEFT JOIN counted n ON n.price_id = c.price_id AND n.price_version = c.price_version
+WHERE c.price_before IS NOT NULL AND c.price_before <> c.unit_price;

@@ -1,0 +1,13 @@
+-- How far each writer of events has come, and who has fallen silent.
+--
+-- Key: source. In: event_arrivals, the clock. last_happened_at is the watermark of the source; late counts events recorded
+-- more than an hour after they happened. idle when nothing happened for an hour by the clock. How far each view is behind the
+-- log is in /metrics, since a view cannot see that of itself. Duplicates do not come this far.
+CREATE MATERIALIZED VIEW source_lag WITH (key = 'source') AS
+SELECT source, events, last_happened_at, last_recorded_at, late, last_happened_at + INTERVAL '1 hour' <= now() AS idle
+FROM (
+    SELECT source, count(*) AS events, max(happened_at) AS last_happened_at, max(recorded_at) AS last_recorded_at,
+           count(*) FILTER (WHERE recorded_at > happened_at + INTERVAL '1 hour') AS late
+    FROM event_arrivals
+    GROUP BY source
+) sources;
