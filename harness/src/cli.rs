@@ -124,6 +124,13 @@ struct Serve {
     /// How far events may be ahead of the clock before they are quarantined [default: 60s].
     #[arg(long, value_name = "TIME")]
     skew: Option<String>,
+    /// How far snapshots of the inputs are apart, so that a restart need not read the whole log; one is written at a clean end too; or
+    /// off [default: 5m].
+    #[arg(long, value_name = "TIME|off")]
+    snapshot_every: Option<String>,
+    /// How many snapshots are kept [default: 3].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    snapshots_kept: Option<u16>,
 }
 
 #[derive(Args, Debug)]

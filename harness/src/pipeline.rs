@@ -5,21 +5,23 @@ use crate::Error;
 use crate::clock::{Clock, Follow, Wall, wall};
 use crate::data::{self, Data};
 use crate::host::Process;
-use crate::progress::{self, Bindings};
+use crate::progress::Bindings;
 use crate::publish::{Latency, Publisher, Visible};
+use crate::snapshot;
 use crate::statements::Statements;
 use crate::ticker::{Shared, Ticker, maintainable};
 use crate::ticks::{End, Handle, Pace, Reader, Setting as ReaderSetting, Tables};
 use crossbeam_channel::bounded;
 use dataflows::Position;
 use dataflows::engine::{Collector, Engine};
+use queries::Catalogue;
 use queries::session::{Limits, Session};
-use queries::{Catalogue, Declared};
 use sinks::memory::Memory;
+use sources::Source;
 use sources::log::{Log, LogConfig, Repair};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const OUTPUTS_IN_FLIGHT: usize = 1_024;
 const COMMANDS_IN_FLIGHT: usize = 16;
@@ -43,6 +45,8 @@ pub struct Setting {
     pub limits: Limits,
     /// What the state of one view may take; a view that needs more is stopped.
     pub state_bytes_max: usize,
+    /// When snapshots are written.
+    pub snapshots: snapshot::Setting,
 }
 
 /// What the state of one view may take where nothing is said.
@@ -62,13 +66,15 @@ impl Setting {
             partitions: 1,
             limits: Limits::default(),
             state_bytes_max: STATE_BYTES_MAX,
+            snapshots: snapshot::Setting::usual(),
         }
     }
 
     /// For a replay: full ticks only, at the times of the events.
     pub fn replay(workers: usize, tick_events: usize) -> Setting {
         let pace = Pace { records_max: tick_events, wait: None, wait_busy: None, idle: None };
-        Setting { pace, follow: Follow::Log, ..Setting::serve(workers, tick_events) }
+        let snapshots = snapshot::Setting::off();
+        Setting { pace, follow: Follow::Log, snapshots, ..Setting::serve(workers, tick_events) }
     }
 }
 
@@ -87,7 +93,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// Opens the data and starts all threads: what was bound is made again, then it goes on.
     pub fn start(data: Data, setting: &Setting) -> Result<Pipeline, Error> {
-        let (catalogue, declared) = load(&data)?;
+        let catalogue = load(&data)?;
         let (log, mut repairs) = open_log(&data, setting.partitions)?;
         let (bindings, torn) = Bindings::open(&data::bindings_path(data.path()))?;
         repairs.extend(torn.map(|torn| format!("bindings: {} bytes cut: {}", torn.bytes, torn.reason)));
@@ -95,6 +101,18 @@ impl Pipeline {
         if torn > 0 {
             repairs.push(format!("statements: {torn} bytes cut"));
         }
+        let bindings = Arc::new(bindings);
+        let stands = snapshot::start::Log {
+            begins: log.reader().positions(),
+            ends: log.ends(),
+            read: &|partition, offset| log.read(partition, offset).ok(),
+        };
+        let (threads, restored) = (setting.workers, (catalogue, kept));
+        let start = snapshot::start::open(&data, &setting.snapshots, threads, restored, &stands, &bindings)?;
+        let snapshot::start::Start { catalogue, kept, bound, loaded, recorder, status, rejected } = start;
+        let rejected = rejected.iter().map(|why| format!("start: a snapshot was put aside: {why}"));
+        repairs.extend(rejected);
+        let declared: Vec<_> = catalogue.entries().iter().map(|entry| entry.declared.clone()).collect();
 
         let (output, outputs) = bounded(OUTPUTS_IN_FLIGHT);
         let engine = Engine::start_bounded(setting.workers, output, setting.state_bytes_max)
@@ -106,27 +124,34 @@ impl Pipeline {
             engine: Arc::new(RwLock::new(Some(engine))),
             collector: Arc::new(Mutex::new(Collector::new(setting.workers))),
             memory: Arc::new(Memory::new(generation, sinks::memory::Limits::default())),
-            bindings: Arc::new(bindings),
+            bindings,
             underway: Arc::default(),
             intake: Arc::default(),
             tables: Arc::new(RwLock::new(Tables::new(vec![]))),
             visible: Arc::default(),
             gauges: Arc::default(),
+            snapshots: status,
         };
         let (visible, latency) = (shared.visible.clone(), Arc::new(Latency::default()));
 
-        let bound = progress::Reader::open(&data::bindings_path(data.path()))?;
         let kept_times = kept.iter().map(|statement| statement.after).collect();
         let clock = Clock::new(setting.wall.clone(), setting.follow, setting.skew_ms);
-        let mut ticker = Ticker::new(shared.clone(), clock, statements, kept);
+        let mut ticker = Ticker::new(shared.clone(), clock, statements, kept, recorder);
+        let began = Instant::now();
         ticker.install(&declared)?;
+        shared.snapshots.phase("tables and views installed", began.elapsed());
+        let mut source = shared.log.reader();
+        if let Some(loaded) = &loaded {
+            let positions = loaded.manifest.point.positions();
+            source.seek(&positions).map_err(|why| Error::failed("read the log after the snapshot", why))?;
+        }
         let reader_setting = ReaderSetting {
             pace: setting.pace,
             threads: setting.workers,
             tables: shared.tables.clone(),
             appended: shared.log.subscribe(),
         };
-        let (reader, steps, handle, mut upstream) = Reader::new(shared.log.reader(), reader_setting);
+        let (reader, steps, handle, mut upstream) = Reader::new(source, reader_setting);
         let (commands, received) = bounded(COMMANDS_IN_FLIGHT);
         let publisher = Publisher {
             collector: shared.collector.clone(),
@@ -137,7 +162,12 @@ impl Pipeline {
             latency: latency.clone(),
         };
         upstream.push(spawn("reader", &visible, move || reader.run(bound, &kept_times)));
-        upstream.push(spawn("ticker", &visible, move || ticker.run(steps, received)));
+        upstream.push(spawn("ticker", &visible, move || {
+            if let Some(loaded) = loaded {
+                ticker.begin(loaded);
+            }
+            ticker.run(steps, received)
+        }));
         let publisher = spawn("publisher", &visible, move || publisher.run(outputs));
         let process = Arc::new(Process::new(shared.clone(), latency, commands));
         let session = Session::new(process.clone(), shared.memory.clone(), setting.limits);
@@ -228,13 +258,13 @@ pub struct Finished {
     pub shared: Shared,
 }
 
-/// The catalogue and all that it declares, if the engine can keep it.
-fn load(data: &Data) -> Result<(Catalogue, Vec<Declared>), Error> {
+/// The catalogue, if the engine can keep all that it declares.
+fn load(data: &Data) -> Result<Catalogue, Error> {
     let refused = |why: String| Error::failed(format!("load catalogue {}", data.catalogue()), why);
     let catalogue = Catalogue::load(data.catalogue()).map_err(|why| refused(why.to_string()))?;
     let declared: Vec<_> = catalogue.entries().iter().map(|entry| entry.declared.clone()).collect();
     maintainable(&declared).map_err(refused)?;
-    Ok((catalogue, declared))
+    Ok(catalogue)
 }
 
 /// The log, and what had to be cut from it.

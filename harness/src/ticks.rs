@@ -402,7 +402,7 @@ fn spawn_decoder(
 }
 
 /// What a replay must find again in a record.
-fn hash(record: &Record) -> u64 {
+pub(crate) fn hash(record: &Record) -> u64 {
     let seed = record.offset ^ (u64::from(record.partition) << 48);
     match &record.payload {
         Payload::Structured(bytes) => xxh3_64_with_seed(bytes, seed),
