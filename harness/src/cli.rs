@@ -153,6 +153,9 @@ struct Replay {
     /// Events of a tick.
     #[arg(long, value_name = "N", default_value_t = TICK_EVENTS_DEFAULT as u32, value_parser = clap::value_parser!(u32).range(1..))]
     tick_events: u32,
+    /// Leaves a snapshot at the end, so that `run` with the same data starts there.
+    #[arg(long, requires = "data")]
+    snapshot: bool,
 }
 
 #[derive(Args, Debug)]

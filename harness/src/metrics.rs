@@ -142,7 +142,11 @@ fn snapshots(figures: &crate::snapshot::Figures, out: &mut String) {
         sample(out, name, &label("reason", reason), *count as f64);
     }
     let gauges = [
-        ("tallyflow_snapshot_off", "1 where no more snapshots are written.", u64::from(figures.off.is_some())),
+        (
+            "tallyflow_snapshot_off",
+            "1 where no more snapshots are written.",
+            u64::from(figures.off.is_some()),
+        ),
         ("tallyflow_snapshot_time", "The time of the newest snapshot.", figures.time),
         ("tallyflow_snapshot_rows", "Its rows.", figures.rows),
         ("tallyflow_snapshot_bytes", "Its bytes.", figures.bytes),

@@ -64,7 +64,10 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
         }
     }
     if serve.snapshots_kept == Some(0) {
-        return Err(refused("snapshots_kept = 0", "one is kept at least; snapshot_every = \"off\" writes none"));
+        return Err(refused(
+            "snapshots_kept = 0",
+            "one is kept at least; snapshot_every = \"off\" writes none",
+        ));
     }
     setting.snapshots.kept = serve.snapshots_kept.map_or(setting.snapshots.kept, usize::from);
     let listen = serve.listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
@@ -79,7 +82,8 @@ mod tests {
     #[test]
     fn snapshots_have_an_interval_or_are_off() {
         let settled = |every: &str, kept| {
-            let serve = Serve { snapshot_every: Some(every.into()), snapshots_kept: kept, ..Serve::default() };
+            let serve =
+                Serve { snapshot_every: Some(every.into()), snapshots_kept: kept, ..Serve::default() };
             settle(serve, 1).map(|settled| (settled.setting.snapshots.every, settled.setting.snapshots.kept))
         };
         assert_eq!(settled("90s", Some(7)).unwrap(), (Some(std::time::Duration::from_secs(90)), 7));

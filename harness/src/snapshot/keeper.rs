@@ -378,5 +378,5 @@ fn free_bytes(folder: &std::path::Path) -> Option<u64> {
 
 /// Where notes go, bounded: who records waits for the disk.
 pub fn notes() -> (Sender<Note>, Receiver<Note>) {
-    bounded(4)
+    bounded(128)
 }
