@@ -1,7 +1,7 @@
 //! `Engine`: the handle to the workers, and `Collector`, which puts their shares of an answer together.
 mod collect;
 
-pub use collect::Collector;
+pub use collect::{Beside, Collector};
 
 use crate::contain;
 use crate::ward::Ward;
@@ -151,6 +151,24 @@ impl Engine {
     pub fn create_view(&self, view: Arc<View>, plan: Arc<Plan>) {
         let ward = Ward::new(format!("view {}", view.name), self.bytes_max);
         self.tell(|_| Command::CreateView(view.clone(), plan.clone(), ward.clone()));
+    }
+
+    /// Begins to maintain a new version of a view, while the old one goes on.
+    pub fn create_beside(&self, view: Arc<View>, plan: Arc<Plan>) {
+        let ward = Ward::new(format!("view {}", view.name), self.bytes_max);
+        self.tell(|_| Command::CreateBeside(view.clone(), plan.clone(), ward.clone()));
+    }
+
+    /// Ends the old version of a view that no other view reads: the new one has its name from here on.
+    pub fn replace_view(&self, name: &str) {
+        let name: Arc<str> = name.into();
+        self.tell(|_| Command::ReplaceView(name.clone()));
+    }
+
+    /// Stops maintaining the new version of a view.
+    pub fn drop_beside(&self, name: &str) {
+        let name: Arc<str> = name.into();
+        self.tell(|_| Command::DropBeside(name.clone()));
     }
 
     /// Stops maintaining a view that no other view reads.

@@ -1,4 +1,6 @@
 //! One worker: it takes commands in the order all workers take them, renders, feeds, steps, and hands complete changes over.
+mod replace;
+
 use crate::codec::Codec;
 use crate::engine::{Output, Seal};
 use crate::plan::{CLOCK, Plan, clock_schema};
@@ -27,6 +29,10 @@ pub(crate) enum Command {
     /// The ward counts for all workers together.
     CreateView(Arc<View>, Arc<Plan>, Arc<Ward>),
     DropView(Arc<str>),
+    /// The same three for the new version of a view, which has another name among the dataflows until it takes the old one's place.
+    CreateBeside(Arc<View>, Arc<Plan>, Arc<Ward>),
+    ReplaceView(Arc<str>),
+    DropBeside(Arc<str>),
     /// This worker's share of the rows of a tick, and its end.
     Tick(Time, Vec<(Arc<str>, RecordBatch)>),
     Shutdown,
@@ -62,6 +68,7 @@ struct TableState {
 }
 
 struct ViewState {
+    view: Arc<View>,
     dataflow: usize,
     uses: BTreeSet<String>,
     /// Everything before is complete at this worker.
@@ -170,7 +177,12 @@ impl<'w> Local<'w> {
         match command {
             Command::CreateTable(table) => self.create_table(table),
             Command::DropTable(name) => self.drop_table(&name),
-            Command::CreateView(view, plan, ward) => self.create_view(view, &plan, ward),
+            Command::CreateView(view, plan, ward) => self.create_view(view.name.clone(), view, &plan, ward),
+            Command::CreateBeside(view, plan, ward) => {
+                self.create_view(replace::beside(&view.name), view, &plan, ward)
+            }
+            Command::ReplaceView(name) => self.replace_view(&name),
+            Command::DropBeside(name) => self.drop_view(&replace::beside(&name)),
             Command::DropView(name) => self.drop_view(&name),
             Command::Tick(time, rows) => self.tick(time, rows),
             Command::Shutdown => unreachable!("ends the loop"),
@@ -265,9 +277,10 @@ impl<'w> Local<'w> {
         })
     }
 
-    fn create_view(&mut self, view: Arc<View>, plan: &Plan, ward: Arc<Ward>) {
+    /// By the name it has among the dataflows.
+    fn create_view(&mut self, name: Arc<str>, view: Arc<View>, plan: &Plan, ward: Arc<Ward>) {
         self.install_arrangements(plan);
-        let name = view.name.clone();
+        let own = view.clone();
         let tap = Rc::new(RefCell::new(Tap::new(&view.schema, self.told).expect(CHECKED)));
         let upper = Rc::new(Cell::new(0));
         let dataflow = self.worker.next_dataflow_index();
@@ -285,7 +298,18 @@ impl<'w> Local<'w> {
             });
             let (uses, operators, sizes) = (renderer.uses, renderer.operators, renderer.sizes);
             let share = Share::new(&ward);
-            ViewState { dataflow, uses, upper, created_at: as_of, operators, sizes, ward, tap: rows, share }
+            ViewState {
+                view: own,
+                dataflow,
+                uses,
+                upper,
+                created_at: as_of,
+                operators,
+                sizes,
+                ward,
+                tap: rows,
+                share,
+            }
         });
         for used in &state.uses {
             let used = self.shared.arrangements.get_mut(used).expect("what is read is there");
@@ -305,11 +329,11 @@ impl<'w> Local<'w> {
         }
         if let Some(view) = self.views.remove(name) {
             self.worker.drop_dataflow(view.dataflow);
+            self.seals.borrow_mut().retain(|seal| !Arc::ptr_eq(&seal.view, &view.view));
             let user = format!("view {name}");
             self.shared.arrangements.values_mut().for_each(|a| _ = a.users.remove(&user));
             self.drop_unused();
         }
-        self.seals.borrow_mut().retain(|seal| seal.view.name != *name);
     }
 
     /// Consumers go before what they read: an arrangement goes once nobody reads it, and then what it read itself.

@@ -144,6 +144,13 @@ struct Serve {
     /// The stores outside, in the file only: `[[sink]]` with name, kind, views and what the kind takes.
     #[arg(skip)]
     sink: Vec<BTreeMap<String, toml::Value>>,
+    /// How far snapshots of the inputs are apart, so that a restart need not read the whole log; one is written at a clean end too; or
+    /// off [default: 5m].
+    #[arg(long, value_name = "TIME|off")]
+    snapshot_every: Option<String>,
+    /// How many snapshots are kept [default: 3].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    snapshots_kept: Option<u16>,
 }
 
 /// Kafka in place of the embedded log.
@@ -183,6 +190,9 @@ struct Replay {
     /// Events of a tick.
     #[arg(long, value_name = "N", default_value_t = TICK_EVENTS_DEFAULT as u32, value_parser = clap::value_parser!(u32).range(1..))]
     tick_events: u32,
+    /// Leaves a snapshot at the end, so that `run` with the same data starts there.
+    #[arg(long, requires = "data")]
+    snapshot: bool,
 }
 
 #[derive(Args, Debug)]

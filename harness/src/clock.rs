@@ -43,6 +43,11 @@ impl Clock {
         self.last
     }
 
+    /// The latest event time it has followed.
+    pub fn latest_event(&self) -> Time {
+        self.latest_event
+    }
+
     /// The time of the next tick. `events` gives the latest event time in the tick that is not beyond the horizon;
     /// `exhausted` says that the tick reaches the end of the log.
     pub fn next(&mut self, exhausted: bool, events: impl FnOnce(Time) -> Option<Time>) -> Moment {

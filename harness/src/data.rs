@@ -13,6 +13,7 @@ const DEFAULT_CATALOGUE: &str = "bss";
 pub struct Data {
     path: PathBuf,
     catalogue: String,
+    epoch: u64,
     lock: File,
     _temporary: Option<tempfile::TempDir>,
 }
@@ -46,7 +47,8 @@ impl Data {
             }
         };
         let catalogue = settle_catalogue(path, catalogue)?;
-        let data = Data { path: path.to_owned(), catalogue, lock, _temporary: None };
+        let epoch = next_epoch(path).map_err(|why| Error::failed(&tried, why))?;
+        let data = Data { path: path.to_owned(), catalogue, epoch, lock, _temporary: None };
         data.write_holder(None)?;
         Ok(data)
     }
@@ -87,6 +89,16 @@ impl Data {
         &self.catalogue
     }
 
+    /// How often it was taken hold of: a number greater than that of every holder before, durable, for fencing at stores outside.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether it goes when it is dropped.
+    pub fn is_temporary(&self) -> bool {
+        self._temporary.is_some()
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -124,6 +136,11 @@ pub fn bindings_path(data: &Path) -> PathBuf {
 /// The file of the statements given at run time.
 pub fn statements_path(data: &Path) -> PathBuf {
     data.join("queries.sql")
+}
+
+/// The folder of the snapshots.
+pub fn snapshots_path(data: &Path) -> PathBuf {
+    data.join("snapshots")
 }
 
 /// The lock, or who has it.
@@ -187,14 +204,37 @@ fn read_meta(path: &Path) -> Result<Option<Meta>, String> {
     Ok(Some(meta))
 }
 
-/// Whole or not at all, also when the power fails.
 fn write_meta(path: &Path, meta: &Meta) -> std::io::Result<()> {
-    let (new, file) = (path.join("meta.json.new"), path.join("meta.json"));
+    write_whole(path, "meta.json", serde_json::to_string(meta)?.as_bytes())
+}
+
+/// Counts a holder more. The lock is held: nobody counts meanwhile.
+fn next_epoch(path: &Path) -> Result<u64, String> {
+    let file = path.join("epoch");
+    let last = match fs::read_to_string(&file) {
+        Ok(text) => text.trim().parse::<u64>().map_err(|_| {
+            format!(
+                "{} holds {text:?}, which is no number: write one greater than all that stores outside know",
+                file.display()
+            )
+        })?,
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(why) => return Err(format!("cannot read {}: {why}", file.display())),
+    };
+    let epoch = last + 1;
+    let written = write_whole(path, "epoch", format!("{epoch}\n").as_bytes());
+    written.map_err(|why| format!("cannot write {}: {why}", file.display()))?;
+    Ok(epoch)
+}
+
+/// Whole or not at all, also when the power fails.
+fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let (new, file) = (folder.join(format!("{name}.new")), folder.join(name));
     let mut out = File::create(&new)?;
-    out.write_all(serde_json::to_string(meta)?.as_bytes())?;
+    out.write_all(bytes)?;
     out.sync_all()?;
     fs::rename(&new, &file)?;
-    File::open(path)?.sync_all()
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -220,6 +260,19 @@ mod tests {
         let refused = Data::open(&path, Some("/nowhere")).unwrap_err().to_string();
         assert!(refused.contains("cannot load catalogue"), "{refused}");
         assert_eq!(Data::open(&path, Some("bss")).unwrap().catalogue(), "bss");
+    }
+
+    #[test]
+    fn every_holder_has_a_greater_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let epochs: Vec<u64> =
+            (0..3).map(|_| Data::open(folder.path(), Some("retail")).unwrap().epoch()).collect();
+        assert_eq!(epochs, [1, 2, 3]);
+        fs::write(folder.path().join("epoch"), "9").unwrap();
+        assert_eq!(Data::open(folder.path(), None).unwrap().epoch(), 10);
+        fs::write(folder.path().join("epoch"), "?").unwrap();
+        let refused = Data::open(folder.path(), None).unwrap_err().to_string();
+        assert!(refused.contains("which is no number"), "{refused}");
     }
 
     #[test]

@@ -1,4 +1,6 @@
 //! `Process`: what the HTTP API asks of the process it runs in.
+mod replace;
+
 use crate::Error;
 use crate::metrics;
 use crate::outlets::serve as stores;
@@ -29,13 +31,21 @@ pub struct Process {
     commands: Sender<Command>,
     start: Vec<Position>,
     origins: AtomicU64,
+    replacing: std::sync::Mutex<replace::Replacing>,
 }
 
 impl Process {
     /// For the parts of a pipeline that was just started.
     pub fn new(shared: Shared, latency: Arc<Latency>, commands: Sender<Command>) -> Process {
         let start = shared.log.ends();
-        Process { shared, latency, commands, start, origins: AtomicU64::new(0) }
+        Process {
+            shared,
+            latency,
+            commands,
+            start,
+            origins: AtomicU64::new(0),
+            replacing: Default::default(),
+        }
     }
 
     /// How long events take until they can be read.
@@ -107,6 +117,11 @@ impl Host for Process {
                 "a new table reads the log from its beginning: {why}"
             )));
         }
+        if let Some(compiled) = Process::replaced(&catalogue, &declared)? {
+            return self.replace(catalogue, &next, sql, &compiled);
+        }
+        let fresh = declared.iter().filter_map(|one| next.entry(one.name()));
+        self.unless_replaced(fresh)?;
         let names = declared.iter().map(|one| one.name().to_string()).collect();
         let time = self.command(|done| Command::Declare { sql, declared, done })?;
         *catalogue = next;
@@ -120,6 +135,7 @@ impl Host for Process {
         let mut catalogue = self.shared.catalogue.lock().expect("no thread panics with the catalogue");
         let mut next = catalogue.clone();
         next.drop(name)?;
+        self.unless_replacing([name])?;
         let kind = catalogue.get(name).map(Declared::kind).expect("what was dropped was there");
         let time = self.command(|done| Command::Drop { name: name.to_owned(), kind, done })?;
         *catalogue = next;

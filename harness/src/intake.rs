@@ -9,6 +9,7 @@ use arrow::compute::filter_record_batch;
 use dataflows::{Position, Time};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use serde::{Deserialize, Serialize};
 use sources::Record;
 use sources::decode::{Accepted, Decoded, Outcome, TableRows};
 use std::collections::BTreeMap;
@@ -24,10 +25,21 @@ pub struct Intake {
     dropped: BTreeMap<u32, Vec<u64>>,
     quarantine: Vec<Quarantined>,
     counts: Counts,
+    /// What was remembered since it was last asked for; none: nobody asks.
+    added: Option<Added>,
+}
+
+/// What the intake remembers more than before, in the order of the log.
+#[derive(Default)]
+pub struct Added {
+    /// Events that count, and a hash of their content.
+    pub seen: Vec<(u128, u64)>,
+    /// Records that do not count: partition and offset.
+    pub dropped: Vec<(u32, u64)>,
 }
 
 /// How many records came to what end.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Records read.
     pub records: u64,
@@ -97,6 +109,9 @@ impl Intake {
             if !keep {
                 dropped.push(index as u32);
                 self.dropped.entry(record.partition).or_default().push(record.offset);
+                if let Some(added) = &mut self.added {
+                    added.dropped.push((record.partition, record.offset));
+                }
             }
         }
         decoded.tables.into_iter().filter_map(|table| keep_rows(table, &dropped)).collect()
@@ -127,6 +142,30 @@ impl Intake {
             .filter_map(|table| keep_rows(table, &dropped))
             .map(|(_, rows)| rows)
             .collect()
+    }
+
+    /// From here on what is remembered is noted too, for snapshots.
+    pub fn note_added(&mut self) {
+        self.added.get_or_insert_default();
+    }
+
+    /// How many entries were noted.
+    pub fn added(&self) -> usize {
+        self.added.as_ref().map_or(0, |added| added.seen.len() + added.dropped.len())
+    }
+
+    /// What was noted; nothing is noted twice.
+    pub fn take_added(&mut self) -> Added {
+        self.added.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Remembers what an earlier life did, before any record is taken in.
+    pub fn restore(&mut self, counts: Counts, memory: Added, quarantine: Vec<Quarantined>) {
+        (self.counts, self.quarantine) = (counts, quarantine);
+        self.seen = memory.seen.into_iter().collect();
+        for (partition, offset) in memory.dropped {
+            self.dropped.entry(partition).or_default().push(offset);
+        }
     }
 
     /// How many records came to what end.
@@ -173,6 +212,9 @@ impl Intake {
             }
             Entry::Vacant(place) => {
                 place.insert(event.content);
+                if let Some(added) = &mut self.added {
+                    added.seen.push((event.key, event.content));
+                }
                 self.counts.accepted += 1;
                 if !event.matched {
                     self.count_unmatched(&event.event_type);

@@ -14,6 +14,7 @@
 //! | [`pipeline`] | [`pipeline::Pipeline`] | the threads, from the log to the engine and on to the readers |
 //! | [`publish`] | [`publish::Visible`] | what readers can see, and until when |
 //! | [`outlets`] | [`outlets::Outlets`] | the stores outside that are told of each tick |
+//! | [`snapshot`] | [`snapshot::Start`](snapshot::start::Start) | what was taken in up to a time: a restart goes on from there |
 //! | [`statements`] | [`statements::Statements`] | tables and views declared and dropped at run time, kept |
 //! | [`host`] | [`host::Process`] | what the HTTP API asks of all this |
 //! | [`check`] | [`check::Difference`] | the same views once more, in batch, and what differs |
@@ -36,6 +37,7 @@ pub mod pipeline;
 pub mod progress;
 pub mod publish;
 pub mod slt;
+pub mod snapshot;
 pub mod statements;
 pub mod ticker;
 pub mod ticks;

@@ -57,6 +57,7 @@ pub fn render(shared: &Shared, read: &[Position], latency: &Latency) -> String {
     family(&mut out, "tallyflow_backlog_records", "gauge", "Records in the log that readers do not see yet.");
     sample(&mut out, "tallyflow_backlog_records", "", backlog(&shared.log.ends(), read) as f64);
     histogram(latency, &mut out);
+    snapshots(&shared.snapshots.now(), &mut out);
     if let Some(engine) = shared.engine.read().expect("no thread panics with the engine").as_ref() {
         let figures = engine.metrics();
         let families = [
@@ -123,6 +124,44 @@ fn intake(shared: &Shared, out: &mut String) {
     sample(out, "tallyflow_bytes_total", "", counts.bytes as f64);
     family(out, "tallyflow_remembered_events", "gauge", "Events remembered to recognise duplicates.");
     sample(out, "tallyflow_remembered_events", "", remembered as f64);
+}
+
+fn snapshots(figures: &crate::snapshot::Figures, out: &mut String) {
+    let counters = [
+        ("tallyflow_snapshot_written_total", "Snapshots written.", figures.written),
+        ("tallyflow_snapshot_failed_total", "Snapshots that could not be written.", figures.failed),
+        ("tallyflow_snapshot_merged_total", "Parts of snapshots merged.", figures.merged),
+    ];
+    for (name, help, value) in counters {
+        family(out, name, "counter", help);
+        sample(out, name, "", value as f64);
+    }
+    let name = "tallyflow_snapshot_rejected_total";
+    family(out, name, "counter", "Snapshots that could not be used at the start, by reason.");
+    for (reason, count) in &figures.rejected {
+        sample(out, name, &label("reason", reason), *count as f64);
+    }
+    let gauges = [
+        (
+            "tallyflow_snapshot_off",
+            "1 where no more snapshots are written.",
+            u64::from(figures.off.is_some()),
+        ),
+        ("tallyflow_snapshot_time", "The time of the newest snapshot.", figures.time),
+        ("tallyflow_snapshot_rows", "Its rows.", figures.rows),
+        ("tallyflow_snapshot_bytes", "Its bytes.", figures.bytes),
+        ("tallyflow_snapshot_parts", "Its files.", figures.parts),
+        ("tallyflow_snapshot_write_ms", "How long it took to write.", figures.wrote_ms),
+    ];
+    for (name, help, value) in gauges {
+        family(out, name, "gauge", help);
+        sample(out, name, "", value as f64);
+    }
+    let name = "tallyflow_start_phase_ms";
+    family(out, name, "gauge", "How long the phases of the start took.");
+    for (phase, ms) in &figures.phases {
+        sample(out, name, &label("phase", phase), *ms as f64);
+    }
 }
 
 fn histogram(latency: &Latency, out: &mut String) {

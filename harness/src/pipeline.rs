@@ -8,22 +8,24 @@ use crate::feed::Feed;
 use crate::host::Process;
 use crate::outlets::spec::Spec;
 use crate::outlets::{Drain, Outlets};
-use crate::progress::{self, Bindings};
+use crate::progress::Bindings;
 use crate::publish::{Latency, Publisher, Visible};
+use crate::snapshot;
 use crate::statements::Statements;
 use crate::ticker::{Shared, Ticker, maintainable};
 use crate::ticks::{End, Handle, Pace, Reader, Setting as ReaderSetting, Tables};
 use crossbeam_channel::bounded;
 use dataflows::engine::{Collector, Engine};
 use dataflows::{Position, Time};
+use queries::Catalogue;
 use queries::session::{Limits, Session};
-use queries::{Catalogue, Declared};
 use sinks::memory::Memory;
+use sources::Source;
 use sources::kafka::KafkaConfig;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const OUTPUTS_IN_FLIGHT: usize = 1_024;
 const COMMANDS_IN_FLIGHT: usize = 16;
@@ -53,6 +55,8 @@ pub struct Setting {
     pub sinks: Option<Vec<Spec>>,
     /// Times of earlier lives at which readers' views are remembered, in [`Outlets::remembered`].
     pub remember: Vec<Time>,
+    /// When snapshots are written.
+    pub snapshots: snapshot::Setting,
 }
 
 /// What the state of one view may take where nothing is said.
@@ -75,13 +79,16 @@ impl Setting {
             state_bytes_max: STATE_BYTES_MAX,
             sinks: Some(vec![]),
             remember: vec![],
+            snapshots: snapshot::Setting::usual(),
         }
     }
 
     /// For a replay: full ticks only, at the times of the events.
     pub fn replay(workers: usize, tick_events: usize) -> Setting {
         let pace = Pace { records_max: tick_events, wait: None, wait_busy: None, idle: None };
-        Setting { pace, follow: Follow::Log, sinks: None, ..Setting::serve(workers, tick_events) }
+        let snapshots = snapshot::Setting::off();
+        let serve = Setting::serve(workers, tick_events);
+        Setting { pace, follow: Follow::Log, sinks: None, snapshots, ..serve }
     }
 }
 
@@ -100,7 +107,7 @@ pub struct Pipeline {
 impl Pipeline {
     /// Opens the data and starts all threads: what was bound is made again, then it goes on.
     pub fn start(data: Data, setting: &Setting) -> Result<Pipeline, Error> {
-        let (catalogue, declared) = load(&data)?;
+        let catalogue = load(&data)?;
         let (log, mut repairs) = Feed::open(&data, setting)?;
         let (bindings, torn) = Bindings::open(&data::bindings_path(data.path()))?;
         repairs.extend(torn.map(|torn| format!("bindings: {} bytes cut: {}", torn.bytes, torn.reason)));
@@ -108,6 +115,18 @@ impl Pipeline {
         if torn > 0 {
             repairs.push(format!("statements: {torn} bytes cut"));
         }
+        let bindings = Arc::new(bindings);
+        let stands = snapshot::start::Log {
+            begins: log.reader().positions(),
+            ends: log.ends(),
+            read: &|partition, offset| log.read(partition, offset).ok(),
+        };
+        let (threads, restored) = (setting.workers, (catalogue, kept));
+        let start = snapshot::start::open(&data, &setting.snapshots, threads, restored, &stands, &bindings)?;
+        let snapshot::start::Start { catalogue, kept, bound, loaded, recorder, status, rejected } = start;
+        let rejected = rejected.iter().map(|why| format!("start: a snapshot was put aside: {why}"));
+        repairs.extend(rejected);
+        let declared: Vec<_> = catalogue.entries().iter().map(|entry| entry.declared.clone()).collect();
 
         let (output, outputs) = bounded(OUTPUTS_IN_FLIGHT);
         let engine = Engine::start_bounded(setting.workers, output, setting.state_bytes_max)
@@ -119,27 +138,34 @@ impl Pipeline {
             engine: Arc::new(RwLock::new(Some(engine))),
             collector: Arc::new(Mutex::new(Collector::new(setting.workers))),
             memory: Arc::new(Memory::new(generation, sinks::memory::Limits::default())),
-            bindings: Arc::new(bindings),
+            bindings,
             underway: Arc::default(),
             intake: Arc::default(),
             tables: Arc::new(RwLock::new(Tables::new(vec![]))),
             visible: Arc::default(),
             gauges: Arc::default(),
             outlets: Arc::new(Outlets::new(data.path(), setting.remember.clone())?),
+            snapshots: status,
         };
         let (visible, latency) = (shared.visible.clone(), Arc::new(Latency::default()));
 
-        let bound = progress::Reader::open(&data::bindings_path(data.path()))?;
         let mut kept_times: BTreeSet<Time> = kept.iter().map(|statement| statement.after).collect();
         kept_times.extend(&setting.remember);
         let clock = Clock::new(setting.wall.clone(), setting.follow, setting.skew_ms);
-        let mut ticker = Ticker::new(shared.clone(), clock, statements, kept);
+        let mut ticker = Ticker::new(shared.clone(), clock, statements, kept, recorder);
+        let began = Instant::now();
         ticker.install(&declared)?;
         if let Some(sinks) = &setting.sinks {
             shared.outlets.start(sinks)?;
             if shared.bindings.last() > 0 {
                 kept_times.extend(shared.outlets.times());
             }
+        }
+        shared.snapshots.phase("tables and views installed", began.elapsed());
+        let mut source = shared.log.reader();
+        if let Some(loaded) = &loaded {
+            let positions = loaded.manifest.point.positions();
+            source.seek(&positions).map_err(|why| Error::failed("read the log after the snapshot", why))?;
         }
         let reader_setting = ReaderSetting {
             pace: setting.pace,
@@ -148,7 +174,7 @@ impl Pipeline {
             appended: shared.log.subscribe(),
             visible: visible.clone(),
         };
-        let (reader, steps, handle, mut upstream) = Reader::new(shared.log.reader(), reader_setting);
+        let (reader, steps, handle, mut upstream) = Reader::new(source, reader_setting);
         let (commands, received) = bounded(COMMANDS_IN_FLIGHT);
         let publisher = Publisher {
             collector: shared.collector.clone(),
@@ -160,7 +186,12 @@ impl Pipeline {
             outlets: shared.outlets.clone(),
         };
         upstream.push(spawn("reader", &visible, move || reader.run(bound, &kept_times)));
-        upstream.push(spawn("ticker", &visible, move || ticker.run(steps, received)));
+        upstream.push(spawn("ticker", &visible, move || {
+            if let Some(loaded) = loaded {
+                ticker.begin(loaded);
+            }
+            ticker.run(steps, received)
+        }));
         let publisher = spawn("publisher", &visible, move || publisher.run(outputs));
         let process = Arc::new(Process::new(shared.clone(), latency, commands));
         let session = Session::new(process.clone(), shared.memory.clone(), setting.limits);
@@ -252,13 +283,13 @@ pub struct Finished {
     pub shared: Shared,
 }
 
-/// The catalogue and all that it declares, if the engine can keep it.
-fn load(data: &Data) -> Result<(Catalogue, Vec<Declared>), Error> {
+/// The catalogue, if the engine can keep all that it declares.
+fn load(data: &Data) -> Result<Catalogue, Error> {
     let refused = |why: String| Error::failed(format!("load catalogue {}", data.catalogue()), why);
     let catalogue = Catalogue::load(data.catalogue()).map_err(|why| refused(why.to_string()))?;
     let declared: Vec<_> = catalogue.entries().iter().map(|entry| entry.declared.clone()).collect();
     maintainable(&declared).map_err(refused)?;
-    Ok((catalogue, declared))
+    Ok(catalogue)
 }
 
 /// A thread whose failure, or panic, is told to all who wait.

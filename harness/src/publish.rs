@@ -260,7 +260,10 @@ impl Publisher {
                 self.bindings.sync(time)?;
                 tick.positions = self.underway.pop(time).unwrap_or_else(|| self.visible.now().positions);
                 for view in complete {
-                    self.memory.create(view).map_err(stopped)?;
+                    // Readers of the old version go on until the tick.
+                    let is_there = self.memory.read().view(&view.name).is_some();
+                    if is_there { self.memory.replace(view) } else { self.memory.create(view) }
+                        .map_err(stopped)?;
                 }
                 self.memory.apply(&tick).map_err(stopped)?;
                 self.latency.seen(&tick.positions);

@@ -1,5 +1,11 @@
 //! `Ticker`: the one thread that decides. It gives each tick its time, binds it, takes its events in and tells the engine; tables
 //! and views come and go between two ticks.
+mod replace;
+mod rows;
+mod snapshots;
+
+pub use replace::Replace;
+
 use crate::Error;
 use crate::clock::{Clock, Moment};
 use crate::feed::Feed;
@@ -8,25 +14,24 @@ use crate::metrics::Gauges;
 use crate::outlets::Outlets;
 use crate::progress::{Binding, Bindings};
 use crate::publish::{Underway, Visible};
+use crate::snapshot::{self, recorder::Recorder};
 use crate::statements::{Act, Statement, Statements};
 use crate::ticks::{Cut, Origin, Piece, Step, Tables, Told};
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use crossbeam_channel::{Receiver, Sender, never, select};
 use dataflows::engine::{Collector, Engine};
 use dataflows::{Mode, Plan, Position, Table, Time, View};
 use queries::api::host::QueryKind;
 use queries::{Catalogue, Declared};
+use rows::{digest, together};
 use sinks::memory::Memory;
 use sources::decode::{Decoder, Mapping};
 use sources::{Source, SourceError};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
-use xxhash_rust::xxh3::Xxh3;
 
 const BACKFILL_BYTES: usize = 4 << 20;
-const BATCH_ROWS_MIN: usize = 1_024;
 const BIND_AGAIN: Duration = Duration::from_millis(200);
 const READ_AGAIN: Duration = Duration::from_millis(200);
 
@@ -50,6 +55,13 @@ pub enum Command {
     },
     /// Makes a tick without records; answers its time.
     Tick {
+        /// Takes the answer.
+        done: Sender<Result<Time, Error>>,
+    },
+    /// A step on the way to a new version of a view; answers the time from which on it counts.
+    Replace {
+        /// The step.
+        step: Replace,
         /// Takes the answer.
         done: Sender<Result<Time, Error>>,
     },
@@ -91,6 +103,8 @@ pub struct Shared {
     pub gauges: Arc<Gauges>,
     /// The stores outside.
     pub outlets: Arc<Outlets>,
+    /// Figures of the snapshots.
+    pub snapshots: Arc<snapshot::Status>,
 }
 
 /// The state of the thread.
@@ -103,11 +117,24 @@ pub struct Ticker {
     has_repeated: bool,
     /// Rows that the engine was not told of yet, by table.
     rows: Vec<(Arc<str>, RecordBatch)>,
+    recorder: Recorder,
+    began: std::time::Instant,
+    /// The last record of each partition: its offset and its hash.
+    anchors: BTreeMap<u32, (u64, u64)>,
 }
 
 impl Ticker {
     /// Before its first tick. `kept` are the statements of earlier lives.
-    pub fn new(shared: Shared, clock: Clock, statements: Statements, kept: Vec<Statement>) -> Ticker {
+    pub fn new(
+        shared: Shared,
+        clock: Clock,
+        statements: Statements,
+        kept: Vec<Statement>,
+        recorder: Recorder,
+    ) -> Ticker {
+        if recorder.is_on() {
+            shared.intake.lock().expect("no thread panics with the intake").note_added();
+        }
         Ticker {
             shared,
             clock,
@@ -116,6 +143,9 @@ impl Ticker {
             positions: vec![],
             has_repeated: false,
             rows: vec![],
+            recorder,
+            began: std::time::Instant::now(),
+            anchors: BTreeMap::new(),
         }
     }
 
@@ -125,7 +155,12 @@ impl Ticker {
         loop {
             select! {
                 recv(steps) -> step => match step {
-                    Ok(Step::Tick(cut)) => self.tick(cut)?,
+                    Ok(Step::Tick(cut)) => {
+                        self.tick(cut)?;
+                        if self.recorder.is_due() && self.rows.is_empty() {
+                            self.snapshot();
+                        }
+                    }
                     Ok(Step::Repeated) => self.repeated()?,
                     Err(_) => break,
                 },
@@ -139,6 +174,11 @@ impl Ticker {
         if self.has_repeated && self.clock.last() == 0 {
             self.tick_nothing()?;
         }
+        // A bound tick that waits for the next one is in no snapshot.
+        if self.rows.is_empty() {
+            self.snapshot();
+        }
+        self.recorder.finish();
         Ok(())
     }
 
@@ -148,6 +188,7 @@ impl Ticker {
             self.tick_nothing()?;
         }
         self.has_repeated = true;
+        self.shared.snapshots.phase("log read again", self.began.elapsed());
         self.shared.visible.restored();
         Ok(())
     }
@@ -160,6 +201,7 @@ impl Ticker {
         for piece in cut.pieces {
             let piece =
                 piece.recv().map_err(|_| Error::failed("decode a tick", "a decoding thread ended"))?;
+            self.anchor(&piece);
             pieces.push(self.fresh(piece));
         }
         let records = pieces.iter().map(|piece| piece.records.len() as u64).sum();
@@ -216,8 +258,11 @@ impl Ticker {
         let mut intake = self.shared.intake.lock().expect("no thread panics with the intake");
         for piece in pieces {
             for (mapping, batch) in intake.take(moment, &piece.records, piece.decoded) {
-                self.rows.push((piece.tables.mappings[mapping].table.name.clone(), batch));
+                let table = &piece.tables.mappings[mapping].table.name;
+                self.recorder.rows(table, &batch);
+                self.rows.push((table.clone(), batch));
             }
+            self.recorder.added(&mut intake);
         }
     }
 
@@ -269,8 +314,13 @@ impl Ticker {
             };
             match statement.act {
                 Act::Declare(sql) => {
+                    let before = catalogue.clone();
                     let declared = catalogue.declare(&sql).map_err(|why| failed(&sql, &why))?;
                     maintainable(&declared).map_err(|why| failed(&sql, &why))?;
+                    // OR REPLACE: the old versions go.
+                    for old in declared.iter().filter_map(|one| before.get(one.name())) {
+                        self.take_out(old.name(), old.kind())?;
+                    }
                     self.install(&declared)?;
                 }
                 Act::Drop(name) => {
@@ -299,6 +349,7 @@ impl Ticker {
                 self.publish(&table);
                 _ = done.send(Ok(self.tick_nothing()?));
             }
+            Command::Replace { step, done } => _ = done.send(self.replace(step)?),
             Command::Tick { done } => _ = done.send(Ok(self.tick_nothing()?)),
             Command::Drop { name, kind, done } => {
                 let statement = Statement { after: self.clock.last(), act: Act::Drop(name.clone()) };
@@ -318,6 +369,7 @@ impl Ticker {
         for one in declared {
             match one {
                 Declared::Table(mapping) => {
+                    self.recorder.table(mapping);
                     self.with_engine(|engine| engine.create_table(mapping.table.clone()));
                     let mut mappings = self.mappings();
                     mappings.push(mapping.clone());
@@ -343,6 +395,8 @@ impl Ticker {
             QueryKind::Table => {
                 let mappings = self.mappings().into_iter().filter(|mapping| &*mapping.table.name != name);
                 self.set_tables(mappings.collect());
+                self.recorder.gone(name);
+                self.rows.retain(|(table, _)| &**table != name);
                 self.hide(name)?;
                 self.with_engine(|engine| engine.drop_table(name));
             }
@@ -415,6 +469,7 @@ impl Ticker {
             let decoded = decoder.decode(&records);
             let mut intake = intake.lock().expect("no thread panics with the intake");
             let rows = intake.take_again(self.clock.last(), &records, decoded);
+            rows.iter().for_each(|batch| self.recorder.rows(&mapping.table.name, batch));
             self.rows.extend(rows.into_iter().map(|batch| (mapping.table.name.clone(), batch)));
         }
         Ok(())
@@ -441,29 +496,4 @@ pub fn maintainable(declared: &[Declared]) -> Result<(), String> {
         Declared::View { .. } => Ok(()),
         Declared::MaterializedView(compiled) => Engine::check(&compiled.plan),
     })
-}
-
-/// Many small batches of a table as one: the engine works by the batch.
-fn together(rows: Vec<(Arc<str>, RecordBatch)>) -> Vec<(Arc<str>, RecordBatch)> {
-    if rows.iter().map(|(_, batch)| batch.num_rows()).sum::<usize>() >= rows.len() * BATCH_ROWS_MIN {
-        return rows;
-    }
-    let mut tables: BTreeMap<Arc<str>, Vec<RecordBatch>> = BTreeMap::new();
-    for (table, batch) in rows {
-        tables.entry(table).or_default().push(batch);
-    }
-    let one = |(table, batches): (Arc<str>, Vec<RecordBatch>)| {
-        let batch =
-            concat_batches(&batches[0].schema(), &batches).expect("batches of one table have one schema");
-        (table, batch)
-    };
-    tables.into_iter().map(one).collect()
-}
-
-fn digest(pieces: &[Piece]) -> u64 {
-    let mut digest = Xxh3::new();
-    for hash in pieces.iter().flat_map(|piece| &piece.hashes) {
-        digest.update(&hash.to_le_bytes());
-    }
-    digest.digest()
 }

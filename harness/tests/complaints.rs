@@ -75,10 +75,12 @@ fn answer(pipeline: &Pipeline, question: &str) -> Vec<Vec<String>> {
     };
     let header = schema.fields().iter().map(|field| field.name().clone()).collect();
     let cells = |batch: &RecordBatch, i: usize| -> Vec<String> {
-        let cell = |column: &arrow::array::ArrayRef| queries::text::cell(column.as_ref(), i).unwrap_or_default();
+        let cell =
+            |column: &arrow::array::ArrayRef| queries::text::cell(column.as_ref(), i).unwrap_or_default();
         batch.columns().iter().map(cell).collect()
     };
-    let rows = rows.iter().flat_map(|batch| (0..batch.num_rows()).map(|i| cells(batch, i)).collect::<Vec<_>>());
+    let rows =
+        rows.iter().flat_map(|batch| (0..batch.num_rows()).map(|i| cells(batch, i)).collect::<Vec<_>>());
     std::iter::once(header).chain(rows).collect()
 }
 
@@ -102,8 +104,7 @@ fn run(path: &Path, catalogue: &Catalogue) -> Vec<String> {
         for sql in said("-- declare ") {
             pipeline.process().declare(sql).unwrap();
         }
-        let events: Vec<Bytes> =
-            section.events.iter().map(|event| Bytes::from(event.to_string())).collect();
+        let events: Vec<Bytes> = section.events.iter().map(|event| Bytes::from(event.to_string())).collect();
         append(&pipeline, &events);
         pipeline.settle().unwrap();
         let rows = answer(&pipeline, said("-- ? ").next().unwrap_or_else(|| panic!("{name} asks nothing")));

@@ -260,7 +260,10 @@ impl Catalogue {
     }
 
     fn add(&mut self, statement: Statement) -> Result<Declared, DeclareError> {
-        let Statement { name, sql, names, kind, if_not_exists: _ } = statement;
+        let Statement { name, sql, names, kind, if_not_exists: _, or_replace } = statement;
+        if or_replace {
+            self.make_way(&name, &kind)?;
+        }
         if let Some(known) = self.get(&name) {
             let what = match known.kind() {
                 QueryKind::Table => "table",
@@ -290,6 +293,34 @@ impl Catalogue {
         let uses = names.into_iter().filter(|name| self.get(name).is_some()).collect();
         self.entries.push(Entry { declared: declared.clone(), sql, uses });
         Ok(declared)
+    }
+
+    /// Takes a view out that another of its kind and name is to replace.
+    fn make_way(&mut self, name: &str, by: &Kind) -> Result<(), DeclareError> {
+        let Some(known) = self.get(name) else { return Ok(()) };
+        let what = match (known.kind(), by) {
+            (QueryKind::View, Kind::View(_)) | (QueryKind::MaterializedView, Kind::MaterializedView(..)) => {
+                None
+            }
+            (QueryKind::Table, _) => Some("a table"),
+            (QueryKind::View, _) => Some("a view that is not materialized"),
+            (QueryKind::MaterializedView, _) => Some("a materialized view"),
+        };
+        if let Some(what) = what {
+            return Err(DeclareError::Conflict(format!(
+                "cannot replace {name:?}: it is {what}, and only a view of the same kind replaces one; drop it first"
+            )));
+        }
+        let users = self.users(name);
+        if !users.is_empty() {
+            return Err(DeclareError::Conflict(format!(
+                "cannot replace {name:?}: it is used by {}; drop those first and declare them again afterwards, or declare the new \
+                 one under another name",
+                users.join(", ")
+            )));
+        }
+        self.entries.retain(|entry| **entry.declared.name() != *name);
+        Ok(())
     }
 
     /// The columns of a table or view.

@@ -33,6 +33,8 @@ pub struct Statement {
     pub kind: Kind,
     /// IF NOT EXISTS: nothing is done where the name is taken.
     pub if_not_exists: bool,
+    /// OR REPLACE: it takes the place of the view that has the name.
+    pub or_replace: bool,
 }
 
 /// What a statement declares.
@@ -91,7 +93,7 @@ fn statement(mut parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareErro
             let mapping = table::mapping(create)?;
             let name = mapping.table.name.clone();
             let kind = Kind::Table(Arc::new(mapping));
-            Ok(Statement { name, sql, names: vec![], kind, if_not_exists: false })
+            Ok(Statement { name, sql, names: vec![], kind, if_not_exists: false, or_replace: false })
         }
         Parsed::Statement(inner) => match *inner {
             ast::Statement::CreateView(view) => view_statement(view, sql, names),
@@ -99,22 +101,43 @@ fn statement(mut parsed: Parsed, sql: Arc<str>) -> Result<Statement, DeclareErro
                 let mapping = create::mapping(&create)?;
                 let name = mapping.table.name.clone();
                 let kind = Kind::Table(Arc::new(mapping));
-                Ok(Statement { name, sql, names: vec![], kind, if_not_exists: create.if_not_exists })
+                Ok(Statement {
+                    name,
+                    sql,
+                    names: vec![],
+                    kind,
+                    if_not_exists: create.if_not_exists,
+                    or_replace: false,
+                })
             }
             ast::Statement::Query(query) => {
                 let kind = Kind::Query(query);
-                Ok(Statement { name: "query".into(), sql, names, kind, if_not_exists: false })
+                Ok(Statement {
+                    name: "query".into(),
+                    sql,
+                    names,
+                    kind,
+                    if_not_exists: false,
+                    or_replace: false,
+                })
             }
             ast::Statement::CreateFunction(create) => {
                 let (name, function) = functions::parse(&create)?;
                 let kind = Kind::Function(Box::new(function));
-                Ok(Statement { name: name.into(), sql, names: vec![], kind, if_not_exists: false })
+                Ok(Statement {
+                    name: name.into(),
+                    sql,
+                    names: vec![],
+                    kind,
+                    if_not_exists: false,
+                    or_replace: false,
+                })
             }
             ast::Statement::DropFunction(drop) => match drop.func_desc.as_slice() {
                 [only] => {
                     let kind = Kind::DropFunction(!drop.if_exists);
                     let name = single_name(&only.name)?.into();
-                    Ok(Statement { name, sql, names: vec![], kind, if_not_exists: false })
+                    Ok(Statement { name, sql, names: vec![], kind, if_not_exists: false, or_replace: false })
                 }
                 _ => Err(DeclareError::Unsupported("DROP FUNCTION takes one function".into())),
             },
@@ -137,7 +160,8 @@ fn not_declared(sql: &str) -> DeclareError {
 fn view_statement(view: CreateView, sql: Arc<str>, names: Vec<String>) -> Result<Statement, DeclareError> {
     let name: Arc<str> = single_name(&view.name)?.into();
     let refused = [
-        (view.or_replace || view.or_alter, "OR REPLACE", "drop the view first"),
+        (view.or_alter, "OR ALTER", "write OR REPLACE"),
+        (view.or_replace && view.if_not_exists, "OR REPLACE with IF NOT EXISTS", "write one of them"),
         (view.temporary, "TEMPORARY", "every view lives until it is dropped; leave the word out"),
         (!view.cluster_by.is_empty(), "CLUSTER BY", "leave it out"),
     ];
@@ -149,7 +173,7 @@ fn view_statement(view: CreateView, sql: Arc<str>, names: Vec<String>) -> Result
         }
     }
     let key = key_option(&name, &view.options)?;
-    let if_not_exists = view.if_not_exists;
+    let (if_not_exists, or_replace) = (view.if_not_exists, view.or_replace);
     let view = with_columns(view)?;
     let kind = match (view.materialized, key) {
         (true, key) => Kind::MaterializedView(view.query, key),
@@ -160,7 +184,7 @@ fn view_statement(view: CreateView, sql: Arc<str>, names: Vec<String>) -> Result
             )));
         }
     };
-    Ok(Statement { name, sql, names, kind, if_not_exists })
+    Ok(Statement { name, sql, names, kind, if_not_exists, or_replace })
 }
 
 /// The view with the names of its column list in its query.

@@ -74,7 +74,7 @@ fn mistakes_are_located_or_answered_with_what_there_is() {
         ),
         ("CREATE MATERIALIZED VIEW x WITH (keys = 'k') AS SELECT k FROM a", "unknown option keys"),
         ("CREATE VIEW x WITH (key = 'k') AS SELECT k FROM a", "write CREATE MATERIALIZED VIEW"),
-        ("CREATE OR REPLACE VIEW x AS SELECT k FROM a", "OR REPLACE"),
+        ("CREATE OR REPLACE VIEW a AS SELECT 1 AS n", "it is a table, and only a view of the same kind"),
         ("SELECT k FROM a", "write CREATE MATERIALIZED VIEW name AS"),
         ("INSERT INTO a VALUES (1)", "INSERT INTO is not a declaration"),
         ("", "no statement"),

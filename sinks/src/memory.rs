@@ -76,6 +76,15 @@ impl Read {
     }
 }
 
+/// Held by the one that writes.
+#[derive(Debug, Default)]
+struct Writer {
+    /// Counts the views created.
+    created: u64,
+    /// Views that take the place of others at the next tick.
+    coming: Vec<Kept>,
+}
+
 /// The store. Readers share it by `Arc`; one writer applies ticks.
 #[derive(Debug)]
 pub struct Memory {
@@ -83,8 +92,7 @@ pub struct Memory {
     limits: Limits,
     /// Held for a pointer's exchange only.
     state: RwLock<Arc<State>>,
-    /// Held by the writer; counts the views created.
-    writer: Mutex<u64>,
+    writer: Mutex<Writer>,
     reached: watch::Sender<Arc<Reached>>,
 }
 
@@ -117,16 +125,35 @@ impl Memory {
 
     /// Begins to keep a view. It cannot be read before the next tick, which brings its first rows.
     pub fn create(&self, view: Arc<View>) -> Result<(), SinkError> {
-        let mut created = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = view.name.clone();
+        let kept = self.empty(&mut writer, view)?;
+        let old = self.read().0;
+        let mut views = BTreeMap::clone(&old.views);
+        if views.insert(name.clone(), kept).is_some() {
+            return Err(SinkError::Fatal(format!("cannot create view \"{name}\": it is kept already")));
+        }
+        self.publish(State { views: Arc::new(views), ..State::clone(&old) });
+        Ok(())
+    }
+
+    /// Begins to keep a view in the place of the one of its name, which is read until the next tick: that brings all rows of the new one.
+    pub fn replace(&self, view: Arc<View>) -> Result<(), SinkError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.empty(&mut writer, view)?;
+        writer.coming.push(kept);
+        Ok(())
+    }
+
+    fn empty(&self, writer: &mut Writer, view: Arc<View>) -> Result<Kept, SinkError> {
         let name = view.name.clone();
         let shape =
             Shape::new(view).map_err(|e| SinkError::Fatal(format!("cannot keep view \"{name}\": {e}")))?;
-        let old = self.read().0;
-        let floor = old.upper.saturating_sub(1);
-        *created += 1;
-        let kept = Kept {
+        let floor = self.read().0.upper.saturating_sub(1);
+        writer.created += 1;
+        Ok(Kept {
             shape: Arc::new(shape),
-            incarnation: *created,
+            incarnation: writer.created,
             since: None,
             changed: floor,
             rows: Tree::default(),
@@ -136,13 +163,7 @@ impl Memory {
                 self.limits.history_bytes,
                 self.limits.history_ms,
             ))),
-        };
-        let mut views = BTreeMap::clone(&old.views);
-        if views.insert(name.clone(), kept).is_some() {
-            return Err(SinkError::Fatal(format!("cannot create view \"{name}\": it is kept already")));
-        }
-        self.publish(State { views: Arc::new(views), ..State::clone(&old) });
-        Ok(())
+        })
     }
 
     /// Forgets a view; who reads it keeps what he has.
@@ -162,7 +183,7 @@ impl Memory {
     /// Applies a tick to all views at once, or to none. What lies before the frontier changes nothing; changes of
     /// views that are not kept (any more) are left out.
     pub fn apply(&self, tick: &Tick) -> Result<(), SinkError> {
-        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.read().0;
         if tick.upper <= old.upper {
             return Ok(());
@@ -175,6 +196,9 @@ impl Memory {
         }
         let mut views = BTreeMap::clone(&old.views);
         let mut commits = vec![];
+        for kept in writer.coming.drain(..) {
+            views.insert(kept.shape.view().name.clone(), kept);
+        }
         for batch in &tick.batches {
             if let Some(kept) = views.get_mut(&batch.view.name) {
                 let changed = change(kept, batch, old.upper..tick.upper).map_err(|e| {

@@ -11,8 +11,21 @@ pub struct Collector {
     /// The last tick each worker was told of.
     told: Vec<Time>,
     views: BTreeMap<Arc<str>, Collected>,
+    /// New versions of views, by name, that are built while the old ones go on.
+    beside: BTreeMap<Arc<str>, Collected>,
     /// Everything before has been given out.
     lower: Time,
+}
+
+/// How far the new version of a view is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Its first rows are still to come.
+    Building,
+    /// It fails, for this reason, or needs more than it may.
+    Failed(String),
+    /// It can take its place.
+    Built,
 }
 
 /// What has come of one view.
@@ -47,7 +60,7 @@ const NEAR: Time = 1_000;
 impl Collector {
     /// For so many workers.
     pub fn new(workers: usize) -> Collector {
-        Collector { told: vec![0; workers], views: BTreeMap::new(), lower: 0 }
+        Collector { told: vec![0; workers], views: BTreeMap::new(), beside: BTreeMap::new(), lower: 0 }
     }
 
     /// A view was created. Unless nothing has been given out yet, it holds nobody back until its first rows are complete.
@@ -55,9 +68,47 @@ impl Collector {
     /// # Panics
     /// If a column cannot be kept: `Engine::check` says so before.
     pub fn create(&mut self, view: Arc<View>) {
+        let collected = self.collected(&view);
+        self.views.insert(view.name.clone(), collected);
+    }
+
+    /// A new version of a view was created: it is built beside the old one, and nobody sees it before [`Collector::replace`].
+    ///
+    /// # Panics
+    /// If a column cannot be kept: `Engine::check` says so before.
+    pub fn create_beside(&mut self, view: &Arc<View>) {
+        let collected = Collected { awaited: false, ..self.collected(view) };
+        self.beside.insert(view.name.clone(), collected);
+    }
+
+    /// How far the new version of a view is; none where there is none.
+    pub fn beside(&self, name: &str) -> Option<Beside> {
+        let new = self.beside.get(name)?;
+        let mut sums: BTreeMap<&str, Diff> = BTreeMap::new();
+        new.errs.iter().for_each(|(message, _, diff)| *sums.entry(message).or_insert(0) += diff);
+        if let Some((message, _)) = sums.iter().find(|(_, diff)| **diff != 0) {
+            return Some(Beside::Failed(message.to_string()));
+        }
+        let near = self.lower.saturating_sub(new.upper()) <= NEAR;
+        Some(if new.is_built() && near { Beside::Built } else { Beside::Building })
+    }
+
+    /// The new version of a view takes the place of the old one: the next tick holds all its rows, and is named to create it.
+    pub fn replace(&mut self, name: &str) {
+        if let Some(new) = self.beside.remove(name) {
+            self.views.insert(new.view.name.clone(), Collected { awaited: true, ..new });
+        }
+    }
+
+    /// The new version of a view is not wanted any more.
+    pub fn drop_beside(&mut self, name: &str) {
+        self.beside.remove(name);
+    }
+
+    fn collected(&self, view: &Arc<View>) -> Collected {
         let codec = Codec::new(&view.schema).expect("checked by Engine::check");
         let uppers = vec![0; self.told.len()];
-        let collected = Collected {
+        Collected {
             view: view.clone(),
             codec,
             firsts: vec![None; uppers.len()],
@@ -66,8 +117,7 @@ impl Collector {
             errs: vec![],
             awaited: self.lower == 0,
             live: false,
-        };
-        self.views.insert(view.name.clone(), collected);
+        }
     }
 
     /// Whether there is a view of this name, built or being built.
@@ -90,8 +140,14 @@ impl Collector {
         self.told[output.worker] = output.told;
         for Seal { view, upper, changes, errs } in output.seals {
             // Of a view that was dropped, and perhaps declared anew, nothing more is wanted.
-            let Some(collected) = self.views.get_mut(&view.name).filter(|c| Arc::ptr_eq(&c.view, &view))
-            else {
+            let of = |views: &'_ BTreeMap<Arc<str>, Collected>| {
+                views.get(&view.name).is_some_and(|c| Arc::ptr_eq(&c.view, &view))
+            };
+            let views = match of(&self.beside) {
+                true => &mut self.beside,
+                false => &mut self.views,
+            };
+            let Some(collected) = views.get_mut(&view.name).filter(|c| Arc::ptr_eq(&c.view, &view)) else {
                 continue;
             };
             collected.uppers[output.worker] = upper;

@@ -58,6 +58,8 @@ pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
         kafka,
         kafka_flags: KafkaFlags::default(),
         sink: file.sink,
+        snapshot_every: flags.snapshot_every.or(file.snapshot_every),
+        snapshots_kept: flags.snapshots_kept.or(file.snapshots_kept),
     })
 }
 
@@ -85,6 +87,24 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
     }
     let sinks = serve.sink.iter().map(Spec::from_table).collect::<Result<_, _>>()?;
     setting.sinks = Some(sinks);
+    match serve.snapshot_every.as_deref() {
+        None => {}
+        Some("off") => setting.snapshots.every = None,
+        Some(every) => {
+            let every = duration(every).map_err(|why| refused("snapshot_every", &why))?;
+            if every.is_zero() {
+                return Err(refused("snapshot_every", "snapshots are some time apart, such as 5m, or off"));
+            }
+            setting.snapshots.every = Some(every);
+        }
+    }
+    if serve.snapshots_kept == Some(0) {
+        return Err(refused(
+            "snapshots_kept = 0",
+            "one is kept at least; snapshot_every = \"off\" writes none",
+        ));
+    }
+    setting.snapshots.kept = serve.snapshots_kept.map_or(setting.snapshots.kept, usize::from);
     let listen = serve.listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
     let data = serve.data.unwrap_or_else(|| DATA_DEFAULT.into());
     Ok(Settled { data, catalogue: serve.catalog, listen, pg: serve.pg, setting })
@@ -93,6 +113,20 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn snapshots_have_an_interval_or_are_off() {
+        let settled = |every: &str, kept| {
+            let serve =
+                Serve { snapshot_every: Some(every.into()), snapshots_kept: kept, ..Serve::default() };
+            settle(serve, 1).map(|settled| (settled.setting.snapshots.every, settled.setting.snapshots.kept))
+        };
+        assert_eq!(settled("90s", Some(7)).unwrap(), (Some(std::time::Duration::from_secs(90)), 7));
+        assert_eq!(settled("off", None).unwrap(), (None, 3));
+        for (every, kept) in [("never", None), ("0s", None), ("5m", Some(0))] {
+            assert!(settled(every, kept).is_err(), "{every}");
+        }
+    }
 
     #[test]
     fn flags_win_over_the_file_and_unknown_keys_are_refused() {

@@ -33,7 +33,10 @@ pub(super) fn run(args: Replay) -> Result<(), Error> {
         Some(path) => Data::open(path, args.catalog.as_deref())?,
         None => Data::temporary(args.catalog.as_deref())?,
     };
-    let setting = Setting::replay(workers(args.workers), args.tick_events as usize);
+    let mut setting = Setting::replay(workers(args.workers), args.tick_events as usize);
+    if args.snapshot {
+        setting.snapshots.every = Some(std::time::Duration::MAX);
+    }
     let pipeline = Pipeline::start(data, &setting)?;
     for repair in pipeline.repairs() {
         eprintln!("tallyflow: repaired {repair}");

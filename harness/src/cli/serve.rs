@@ -6,6 +6,7 @@ use crate::data::Data;
 use crate::pipeline::Pipeline;
 use crate::ticks::End;
 use queries::api::{ApiConfig, serve};
+use std::io::Write;
 use std::net::TcpListener;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -91,9 +92,15 @@ async fn wait(pipeline: &Pipeline, over: impl Future<Output = ()>) -> Result<(),
     let failed = |why| Error::failed("listen for signals", why);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let (began, mut said) = (std::time::Instant::now(), false);
     let failure = async {
         loop {
             tokio::time::sleep(LOOK).await;
+            if !said && queries::api::host::Host::ready(&**pipeline.process()).is_ok() {
+                said = true;
+                // Nobody may be listening to it any more.
+                _ = writeln!(std::io::stdout(), "{}", ready(pipeline, began.elapsed()));
+            }
             if pipeline.visible().now().failure.is_some() {
                 return;
             }
@@ -106,6 +113,13 @@ async fn wait(pipeline: &Pipeline, over: impl Future<Output = ()>) -> Result<(),
         () = over => {}
     }
     Ok(())
+}
+
+/// What the start took: from the opened data to the first answer for all that was in the log.
+fn ready(pipeline: &Pipeline, took: Duration) -> String {
+    let phases = pipeline.shared().snapshots.now().phases;
+    let phases: Vec<String> = phases.iter().map(|(name, ms)| format!("{name} {ms} ms")).collect();
+    format!("tallyflow: ready {} ms after listening ({})", took.as_millis(), phases.join(", "))
 }
 
 fn address_of(listener: &TcpListener, asked: &str) -> String {

@@ -1,0 +1,237 @@
+//! `Recorder`: the ticker's side of snapshots. It gathers what is new and hands it to the [`Keeper`](super::keeper::Keeper).
+use super::keeper::Note;
+use super::manifest::{Point, Stream};
+use super::{Setting, Status};
+use crate::intake::{Added, Intake, Quarantined};
+use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array, UInt64Array};
+use crossbeam_channel::Sender;
+use dataflows::Position;
+use sources::decode::Mapping;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// So much waits here before it is written, though no snapshot is due.
+const BYTES_MAX: usize = 32 << 20;
+/// Entries of the intake's memory that wait before they are packed.
+const ADDED_MAX: usize = 65_536;
+
+/// What is new since the last snapshot.
+#[derive(Default)]
+pub struct Recorder {
+    /// None: no snapshots are written.
+    on: Option<On>,
+}
+
+struct On {
+    notes: Sender<Note>,
+    thread: JoinHandle<()>,
+    every: Duration,
+    last: Instant,
+    status: Arc<Status>,
+    rows: BTreeMap<Stream, Vec<RecordBatch>>,
+    bytes: usize,
+    quarantined: u64,
+}
+
+impl Recorder {
+    /// One that records nothing.
+    pub fn off() -> Recorder {
+        Recorder::default()
+    }
+
+    /// For a keeper that runs. `quarantined` entries of the quarantine are kept already.
+    pub(super) fn on(
+        notes: Sender<Note>,
+        thread: JoinHandle<()>,
+        setting: &Setting,
+        status: Arc<Status>,
+        quarantined: u64,
+    ) -> Recorder {
+        let every = setting.every.unwrap_or(Duration::MAX);
+        let (last, rows) = (Instant::now(), BTreeMap::new());
+        Recorder { on: Some(On { notes, thread, every, last, status, rows, bytes: 0, quarantined }) }
+    }
+
+    /// Whether snapshots are written, so that the intake has to say what it adds.
+    pub fn is_on(&self) -> bool {
+        self.on.as_ref().is_some_and(|on| !on.status.is_off())
+    }
+
+    /// A table has come, or is there from the start.
+    pub fn table(&mut self, mapping: &Arc<Mapping>) {
+        self.note(Note::Table(mapping.clone()));
+    }
+
+    /// A table has gone.
+    pub fn gone(&mut self, name: &str) {
+        if let Some(on) = &mut self.on {
+            on.rows.remove(&Stream::Table(name.into()));
+        }
+        self.note(Note::Gone(name.into()));
+    }
+
+    /// Rows that a table is fed with.
+    pub fn rows(&mut self, table: &Arc<str>, rows: &RecordBatch) {
+        self.push(Stream::Table(table.clone()), rows.clone());
+    }
+
+    /// What the intake has added, once it is much.
+    pub fn added(&mut self, intake: &mut Intake) {
+        if intake.added() >= ADDED_MAX {
+            self.pack(intake.take_added());
+        }
+    }
+
+    /// Whether a snapshot is due.
+    pub fn is_due(&self) -> bool {
+        self.is_on() && self.on.as_ref().is_some_and(|on| on.last.elapsed() >= on.every)
+    }
+
+    /// A snapshot of what was recorded so far.
+    pub fn cut(&mut self, mut point: Point, intake: &mut Intake) {
+        if !self.is_on() {
+            return;
+        }
+        self.pack(intake.take_added());
+        let Some(on) = &mut self.on else { return };
+        on.last = Instant::now();
+        let entries: Vec<Quarantined> =
+            intake.quarantine(on.quarantined, usize::MAX).map(|(_, entry)| entry.clone()).collect();
+        on.quarantined += entries.len() as u64;
+        point.counts = intake.counts().clone();
+        if !entries.is_empty() {
+            self.push(Stream::Quarantine, quarantine_rows(&entries));
+        }
+        self.flush();
+        self.note(Note::Cut(Box::new(point)));
+    }
+
+    /// Waits until all that was cut is written.
+    pub fn finish(self) {
+        drop(self);
+    }
+
+    fn pack(&mut self, added: Added) {
+        if !added.seen.is_empty() {
+            self.push(Stream::Seen, seen_rows(&added.seen));
+        }
+        if !added.dropped.is_empty() {
+            self.push(Stream::Dropped, dropped_rows(&added.dropped));
+        }
+    }
+
+    fn push(&mut self, stream: Stream, rows: RecordBatch) {
+        let Some(on) = self.on.as_mut().filter(|on| !on.status.is_off()) else { return };
+        on.bytes += rows.get_array_memory_size();
+        on.rows.entry(stream).or_default().push(rows);
+        if on.bytes >= BYTES_MAX {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let Some(on) = &mut self.on else { return };
+        on.bytes = 0;
+        for (stream, rows) in std::mem::take(&mut on.rows) {
+            self.note(Note::Rows(stream, rows));
+        }
+    }
+
+    /// Waits where the keeper is behind.
+    fn note(&mut self, note: Note) {
+        if let Some(on) = &self.on {
+            // A keeper that is gone has panicked: snapshots end there, the process goes on.
+            _ = on.notes.send(note);
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if let Some(On { notes, thread, .. }) = self.on.take() {
+            drop(notes);
+            // The directory is let go after this: nothing may write to it then.
+            _ = thread.join();
+        }
+    }
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    let columns = columns.into_iter().map(|(name, column)| (name, column, true));
+    RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length")
+}
+
+fn seen_rows(seen: &[(u128, u64)]) -> RecordBatch {
+    let column = |value: fn(&(u128, u64)) -> u64| -> ArrayRef {
+        Arc::new(UInt64Array::from_iter_values(seen.iter().map(value)))
+    };
+    batch(vec![
+        ("key_high", column(|(key, _)| (key >> 64) as u64)),
+        ("key_low", column(|(key, _)| *key as u64)),
+        ("content", column(|(_, content)| *content)),
+    ])
+}
+
+fn dropped_rows(dropped: &[(u32, u64)]) -> RecordBatch {
+    let partitions = UInt32Array::from_iter_values(dropped.iter().map(|(partition, _)| *partition));
+    let offsets = UInt64Array::from_iter_values(dropped.iter().map(|(_, offset)| *offset));
+    batch(vec![("partition", Arc::new(partitions)), ("offset", Arc::new(offsets))])
+}
+
+fn quarantine_rows(entries: &[Quarantined]) -> RecordBatch {
+    let number = |value: fn(&Quarantined) -> u64| -> ArrayRef {
+        Arc::new(UInt64Array::from_iter_values(entries.iter().map(value)))
+    };
+    let text = |value: fn(&Quarantined) -> Option<&str>| -> ArrayRef {
+        Arc::new(entries.iter().map(value).collect::<StringArray>())
+    };
+    batch(vec![
+        ("time", number(|entry| entry.time)),
+        ("partition", number(|entry| u64::from(entry.position.partition))),
+        ("offset", number(|entry| entry.position.offset)),
+        ("rule", text(|entry| Some(&entry.rule))),
+        ("reason", text(|entry| Some(&entry.reason))),
+        ("event_id", text(|entry| entry.event_id.as_deref())),
+        ("event_source", text(|entry| entry.event_source.as_deref())),
+    ])
+}
+
+/// What the intake remembers, as it was recorded.
+pub fn memory_of(
+    seen: &[RecordBatch],
+    dropped: &[RecordBatch],
+    quarantine: &[RecordBatch],
+) -> (Added, Vec<Quarantined>) {
+    use arrow::array::{Array, AsArray};
+    use arrow::datatypes::{UInt32Type, UInt64Type};
+    let numbers = |batch: &RecordBatch, column: usize| {
+        batch.column(column).as_primitive::<UInt64Type>().values().clone()
+    };
+    let seen = seen.iter().flat_map(|batch| {
+        let (high, low, content) = (numbers(batch, 0), numbers(batch, 1), numbers(batch, 2));
+        (0..batch.num_rows()).map(move |i| ((u128::from(high[i]) << 64) | u128::from(low[i]), content[i]))
+    });
+    let dropped = dropped.iter().flat_map(|batch| {
+        let (partitions, offsets) =
+            (batch.column(0).as_primitive::<UInt32Type>().values().clone(), numbers(batch, 1));
+        (0..batch.num_rows()).map(move |i| (partitions[i], offsets[i]))
+    });
+    let quarantine = quarantine.iter().flat_map(|batch| {
+        let text = |column: usize, row: usize| {
+            let texts = batch.column(column).as_string::<i32>();
+            (!texts.is_null(row)).then(|| texts.value(row).to_owned())
+        };
+        let (time, partition, offset) = (numbers(batch, 0), numbers(batch, 1), numbers(batch, 2));
+        (0..batch.num_rows()).map(move |i| Quarantined {
+            time: time[i],
+            position: Position { partition: partition[i] as u32, offset: offset[i] },
+            rule: text(3, i).unwrap_or_default().into(),
+            reason: text(4, i).unwrap_or_default(),
+            event_id: text(5, i),
+            event_source: text(6, i),
+        })
+    });
+    (Added { seen: seen.collect(), dropped: dropped.collect() }, quarantine.collect())
+}

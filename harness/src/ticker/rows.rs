@@ -1,0 +1,34 @@
+//! What a tick holds: its rows as the engine likes them, and a hash of its records.
+use crate::ticks::Piece;
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+const BATCH_ROWS_MIN: usize = 1_024;
+
+/// Many small batches of a table as one: the engine works by the batch.
+pub(super) fn together(rows: Vec<(Arc<str>, RecordBatch)>) -> Vec<(Arc<str>, RecordBatch)> {
+    if rows.iter().map(|(_, batch)| batch.num_rows()).sum::<usize>() >= rows.len() * BATCH_ROWS_MIN {
+        return rows;
+    }
+    let mut tables: BTreeMap<Arc<str>, Vec<RecordBatch>> = BTreeMap::new();
+    for (table, batch) in rows {
+        tables.entry(table).or_default().push(batch);
+    }
+    let one = |(table, batches): (Arc<str>, Vec<RecordBatch>)| {
+        let batch =
+            concat_batches(&batches[0].schema(), &batches).expect("batches of one table have one schema");
+        (table, batch)
+    };
+    tables.into_iter().map(one).collect()
+}
+
+pub(super) fn digest(pieces: &[Piece]) -> u64 {
+    let mut digest = Xxh3::new();
+    for hash in pieces.iter().flat_map(|piece| &piece.hashes) {
+        digest.update(&hash.to_le_bytes());
+    }
+    digest.digest()
+}
