@@ -2,6 +2,7 @@
 //!
 //! Every channel between them is bounded: who is slow holds back who is fast, down to the log.
 use crate::Error;
+use crate::backfill::{Service, Topics};
 use crate::clock::{Clock, Follow, Wall, wall};
 use crate::data::{self, Data};
 use crate::host::Process;
@@ -43,6 +44,10 @@ pub struct Setting {
     pub limits: Limits,
     /// What the state of one view may take; a view that needs more is stopped.
     pub state_bytes_max: usize,
+    /// Whether history can be brought in, and what was begun goes on.
+    pub backfills: bool,
+    /// Opens topics to bring in; none where there is no Kafka.
+    pub topics: Option<Topics>,
 }
 
 /// What the state of one view may take where nothing is said.
@@ -62,13 +67,15 @@ impl Setting {
             partitions: 1,
             limits: Limits::default(),
             state_bytes_max: STATE_BYTES_MAX,
+            backfills: true,
+            topics: None,
         }
     }
 
     /// For a replay: full ticks only, at the times of the events.
     pub fn replay(workers: usize, tick_events: usize) -> Setting {
         let pace = Pace { records_max: tick_events, wait: None, wait_busy: None, idle: None };
-        Setting { pace, follow: Follow::Log, ..Setting::serve(workers, tick_events) }
+        Setting { pace, follow: Follow::Log, backfills: false, ..Setting::serve(workers, tick_events) }
     }
 }
 
@@ -139,7 +146,11 @@ impl Pipeline {
         upstream.push(spawn("reader", &visible, move || reader.run(bound, &kept_times)));
         upstream.push(spawn("ticker", &visible, move || ticker.run(steps, received)));
         let publisher = spawn("publisher", &visible, move || publisher.run(outputs));
-        let process = Arc::new(Process::new(shared.clone(), latency, commands));
+        let backfills = match setting.backfills {
+            true => Some(Service::start(shared.clone(), setting.clone(), data.path(), data.catalogue())?),
+            false => None,
+        };
+        let process = Arc::new(Process::new(shared.clone(), latency, commands, backfills));
         let session = Session::new(process.clone(), shared.memory.clone(), setting.limits);
         Ok(Pipeline { data, process, session, shared, reader: handle, upstream, publisher, repairs })
     }
@@ -203,6 +214,7 @@ impl Pipeline {
 
     /// Stops: with [`End::Drain`] when all that is in the log was read and can be seen, with [`End::Now`] after the tick under way.
     pub fn finish(self, end: End) -> Result<Finished, Error> {
+        self.process.stop_backfills();
         self.reader.end(end);
         self.shared.visible.stop();
         for thread in self.upstream {

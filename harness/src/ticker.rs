@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use dataflows::engine::{Collector, Engine};
 use dataflows::{Mode, Plan, Position, Table, Time, View};
 use queries::api::host::QueryKind;
+use queries::catalogue::system::is_system;
 use queries::{Catalogue, Declared};
 use sinks::memory::Memory;
 use sources::Source;
@@ -97,6 +98,8 @@ pub struct Ticker {
     kept: VecDeque<Statement>,
     positions: Vec<Position>,
     has_repeated: bool,
+    /// The tables that the process itself keeps.
+    system: Vec<Arc<Mapping>>,
     /// Rows that the engine was not told of yet, by table.
     rows: Vec<(Arc<str>, RecordBatch)>,
 }
@@ -111,6 +114,7 @@ impl Ticker {
             kept: kept.into(),
             positions: vec![],
             has_repeated: false,
+            system: vec![],
             rows: vec![],
         }
     }
@@ -219,6 +223,9 @@ impl Ticker {
 
     /// Tells the engine of all rows that wait.
     fn tell(&mut self, moment: Moment, records: u64) {
+        let mut intake = self.shared.intake.lock().expect("no thread panics with the intake");
+        self.rows.extend(intake.ledger_mut().take_rows(&self.system));
+        drop(intake);
         let rows = together(std::mem::take(&mut self.rows));
         self.shared.underway.push(moment.time, self.positions.clone());
         self.shared.gauges.ticked(moment.time, records);
@@ -313,6 +320,10 @@ impl Ticker {
     pub fn install<'a>(&mut self, declared: impl IntoIterator<Item = &'a Declared>) -> Result<(), Error> {
         for one in declared {
             match one {
+                Declared::Table(mapping) if is_system(&mapping.table.name) => {
+                    self.with_engine(|engine| engine.create_table(mapping.table.clone()));
+                    self.system.push(mapping.clone());
+                }
                 Declared::Table(mapping) => {
                     self.with_engine(|engine| engine.create_table(mapping.table.clone()));
                     let mut mappings = self.mappings();
@@ -401,6 +412,7 @@ impl Ticker {
             let rows = intake.take_again(self.clock.last(), &records, decoded);
             self.rows.extend(rows.into_iter().map(|batch| (mapping.table.name.clone(), batch)));
         }
+        intake.lock().expect("no thread panics with the intake").taken_again();
         Ok(())
     }
 

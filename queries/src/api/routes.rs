@@ -1,8 +1,9 @@
 //! The shape of each URL, as warp filters, and what answers it.
+use super::backfills::Steer;
 use super::call::Call;
 use super::meter::Route;
 use super::problem::Problem;
-use super::{Api, call::AtLeast, changes, declared, events, operate, sql, views};
+use super::{Api, backfills, call::AtLeast, changes, declared, events, operate, quarantine, sql, views};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,12 +30,24 @@ enum Resource {
     Sql,
     Query(String),
     Quarantine,
+    Quarantined(String),
+    Judged(String, Judge),
+    Backfills,
+    Backfill(String),
+    Steered(String, Steer),
     Unknown,
+}
+
+/// What is decided about a quarantined record.
+#[derive(Clone, Copy, Debug)]
+enum Judge {
+    Replay,
+    Discard,
 }
 
 /// Every path, as the API's description spells it.
 #[cfg(test)]
-pub(super) const PATHS: [&str; 15] = [
+pub(super) const PATHS: [&str; 23] = [
     "/",
     "/healthz",
     "/readyz",
@@ -50,6 +63,14 @@ pub(super) const PATHS: [&str; 15] = [
     "/api/v1/sql",
     "/api/v1/queries/{name}",
     "/api/v1/quarantine",
+    "/api/v1/quarantine/{id}",
+    "/api/v1/quarantine/{id}/replay",
+    "/api/v1/quarantine/{id}/discard",
+    "/api/v1/backfills",
+    "/api/v1/backfills/{id}",
+    "/api/v1/backfills/{id}/pause",
+    "/api/v1/backfills/{id}/resume",
+    "/api/v1/backfills/{id}/cancel",
 ];
 
 impl Resource {
@@ -67,15 +88,16 @@ impl Resource {
             Resource::Events => Route::Events,
             Resource::Queries | Resource::Query(_) => Route::Queries,
             Resource::Sql => Route::Sql,
-            Resource::Quarantine => Route::Quarantine,
+            Resource::Quarantine | Resource::Quarantined(_) | Resource::Judged(..) => Route::Quarantine,
+            Resource::Backfills | Resource::Backfill(_) | Resource::Steered(..) => Route::Backfills,
             Resource::Unknown => Route::Unknown,
         }
     }
 
     fn methods(&self) -> &'static str {
         match self {
-            Resource::Events | Resource::Sql => "POST",
-            Resource::Queries => "GET, HEAD, POST",
+            Resource::Events | Resource::Sql | Resource::Judged(..) | Resource::Steered(..) => "POST",
+            Resource::Queries | Resource::Backfills => "GET, HEAD, POST",
             Resource::Query(_) => "GET, HEAD, DELETE",
             Resource::Page
             | Resource::Health
@@ -88,6 +110,8 @@ impl Resource {
             | Resource::Changes(_)
             | Resource::Row(..)
             | Resource::Quarantine
+            | Resource::Quarantined(_)
+            | Resource::Backfill(_)
             | Resource::Unknown => "GET, HEAD",
         }
     }
@@ -121,10 +145,27 @@ fn resources() -> BoxedFilter<(Resource,)> {
         .unify()
         .or(warp::path!("sql").map(|| Sql))
         .unify()
-        .or(warp::path!("quarantine").map(|| Quarantine))
-        .unify()
         .or(warp::path!("openapi.json").map(|| OpenApi))
         .unify();
+    let kept = warp::path!("quarantine")
+        .map(|| Quarantine)
+        .or(warp::path!("quarantine" / String).map(Quarantined))
+        .unify()
+        .or(warp::path!("quarantine" / String / "replay").map(|id| Judged(id, Judge::Replay)))
+        .unify()
+        .or(warp::path!("quarantine" / String / "discard").map(|id| Judged(id, Judge::Discard)))
+        .unify();
+    let history = warp::path!("backfills")
+        .map(|| Backfills)
+        .or(warp::path!("backfills" / String).map(Backfill))
+        .unify()
+        .or(warp::path!("backfills" / String / "pause").map(|id| Steered(id, Steer::Pause)))
+        .unify()
+        .or(warp::path!("backfills" / String / "resume").map(|id| Steered(id, Steer::Resume)))
+        .unify()
+        .or(warp::path!("backfills" / String / "cancel").map(|id| Steered(id, Steer::Cancel)))
+        .unify();
+    let rest = rest.or(kept).unify().or(history).unify();
     let versioned = warp::path("api").and(warp::path("v1")).and(views.or(rest).unify());
     operate.or(versioned).unify().or(warp::any().map(|| Unknown)).unify().boxed()
 }
@@ -182,7 +223,14 @@ async fn handle(api: &Arc<Api>, resource: Resource, mut call: Call) -> Result<Re
         (Query(name), &Method::GET) => declared::one(api, &name).await,
         (Query(name), &Method::DELETE) => declared::drop(api, &name).await,
         (Sql, &Method::POST) => sql::post(api, call).await,
-        (Quarantine, &Method::GET) => operate::quarantine(api, &call).await,
+        (Quarantine, &Method::GET) => quarantine::all(api, &call).await,
+        (Quarantined(id), &Method::GET) => quarantine::one(api, &id).await,
+        (Judged(id, Judge::Replay), &Method::POST) => quarantine::replay(api, &id, call).await,
+        (Judged(id, Judge::Discard), &Method::POST) => quarantine::discard(api, &id).await,
+        (Backfills, &Method::GET) => backfills::all(api).await,
+        (Backfills, &Method::POST) => backfills::post(api, call).await,
+        (Backfill(id), &Method::GET) => backfills::one(api, &id).await,
+        (Steered(id, steer), &Method::POST) => backfills::steer(api, &id, steer).await,
         _ => Err(Problem::method(methods)),
     }
 }
