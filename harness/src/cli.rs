@@ -1,9 +1,12 @@
 //! The command line: what the user typed, and the command it means.
+mod backfill;
 mod check;
 mod config;
 mod demo;
 mod explain;
 mod live;
+mod quarantine;
+mod remote;
 mod replay;
 mod serve;
 mod stores;
@@ -82,6 +85,22 @@ Files are NDJSON with one CloudEvent a line, plain, gzip or zstd, read in the or
   tallyflow check --data ./tallyflow-data
   tallyflow check --sinks --repair")]
     Check(Check),
+    /// Has a running process bring history in while events go on: files or a topic, each event once.
+    #[command(after_help = "Examples:
+  tallyflow backfill history/*.ndjson.zst
+  tallyflow backfill --dry-run --from 2024-03-01 --to 2024-04-01 --type 'com.example.bss.order.*' march.ndjson.gz
+  tallyflow backfill --list
+  tallyflow backfill --pause 3 --url http://127.0.0.1:8080")]
+    Backfill(Box<backfill::Backfill>),
+    /// Lists the records of a running process that do not count; shows, repairs, takes in or forgets them.
+    #[command(after_help = "Examples:
+  tallyflow quarantine list --state pending
+  tallyflow quarantine show 7
+  tallyflow quarantine edit 7
+  tallyflow quarantine replay 7 --event repaired.json
+  tallyflow quarantine replay 8 9 --url http://127.0.0.1:8080
+  tallyflow quarantine discard 10")]
+    Quarantine(quarantine::Quarantine),
 }
 
 #[derive(Args, Debug)]
@@ -246,6 +265,8 @@ impl Command {
             Act::Explain(explain) => explain::run(&explain).map(|()| Outcome::Well),
             Act::Check(check) if check.sinks => stores::run(&check),
             Act::Check(check) => check::run(&check),
+            Act::Backfill(backfill) => backfill::run(&backfill).map(|()| Outcome::Well),
+            Act::Quarantine(quarantine) => quarantine::run(&quarantine).map(|()| Outcome::Well),
         }
     }
 }

@@ -2,18 +2,22 @@
 mod replace;
 
 use crate::Error;
+use crate::backfill::Service;
 use crate::metrics;
 use crate::outlets::serve as stores;
 use crate::publish::Latency;
 use crate::ticker::{Command, Shared, maintainable};
 use crossbeam_channel::{Sender, bounded};
 use dataflows::{Position, Time};
+use queries::api::backfills::Backfills;
 use queries::api::host::{
-    AppendError, DeclareError, Host, Quarantined, Query, SinkDeclaration, SinkReport, SinkStatus,
+    AppendError, DeclareError, Host, Judgement, Quarantined, Query, SinkDeclaration, SinkReport, SinkStatus,
 };
 use queries::catalogue::Entry;
+use queries::catalogue::system::is_system;
 use queries::{Catalogue, Declared};
 use sources::Payload;
+use sources::decode::verdict::{Act, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,6 +33,7 @@ pub struct Process {
     shared: Shared,
     latency: Arc<Latency>,
     commands: Sender<Command>,
+    backfills: Option<Arc<Service>>,
     start: Vec<Position>,
     origins: AtomicU64,
     replacing: std::sync::Mutex<replace::Replacing>,
@@ -36,15 +41,21 @@ pub struct Process {
 
 impl Process {
     /// For the parts of a pipeline that was just started.
-    pub fn new(shared: Shared, latency: Arc<Latency>, commands: Sender<Command>) -> Process {
+    pub fn new(
+        shared: Shared,
+        latency: Arc<Latency>,
+        commands: Sender<Command>,
+        backfills: Option<Arc<Service>>,
+    ) -> Process {
         let start = shared.log.ends();
-        Process {
-            shared,
-            latency,
-            commands,
-            start,
-            origins: AtomicU64::new(0),
-            replacing: Default::default(),
+        let (origins, replacing) = (AtomicU64::new(0), Default::default());
+        Process { shared, latency, commands, backfills, start, origins, replacing }
+    }
+
+    /// Brings no more history in.
+    pub fn stop_backfills(&self) {
+        if let Some(backfills) = &self.backfills {
+            backfills.stop();
         }
     }
 
@@ -152,7 +163,9 @@ impl Host for Process {
             let since = read.view(&name).and_then(|kept| kept.since());
             Query { name, kind: entry.declared.kind(), sql: entry.sql.clone(), since }
         };
-        let mut list: Vec<Query> = catalogue.entries().iter().map(query).collect();
+        // Nobody declared the tables that the process itself keeps.
+        let declared = catalogue.entries().iter().filter(|entry| !is_system(entry.declared.name()));
+        let mut list: Vec<Query> = declared.map(query).collect();
         list.sort_by(|a, b| a.name.cmp(&b.name));
         list
     }
@@ -224,12 +237,53 @@ impl Host for Process {
         Ok(text)
     }
 
-    fn quarantine(&self, after: u64, limit: usize) -> Vec<Quarantined> {
+    fn quarantine(&self, after: u64, limit: usize, state: Option<&str>) -> Vec<Quarantined> {
         let intake = self.shared.intake.lock().expect("no thread panics with the intake");
-        let entries: Vec<_> =
-            intake.quarantine(after, limit).map(|(id, entry)| (id, entry.clone())).collect();
+        let entries = intake.quarantine(after, usize::MAX);
+        let entries =
+            entries.filter(|(_, entry)| state.is_none_or(|state| entry.standing.state.word() == state));
+        let entries: Vec<_> = entries.take(limit).map(|(id, entry)| (id, entry.clone())).collect();
         drop(intake);
         entries.into_iter().map(|(id, entry)| self.quarantined(id, entry)).collect()
+    }
+
+    fn judge(&self, id: u64, judgement: Judgement) -> Result<Quarantined, DeclareError> {
+        self.restored()?;
+        let find = || {
+            let intake = self.shared.intake.lock().expect("no thread panics with the intake");
+            let unknown = || DeclareError::NotFound(format!("there is no record {id} in quarantine"));
+            intake.ledger().get(id).cloned().ok_or_else(unknown)
+        };
+        let entry = find()?;
+        let target = entry.position.clone();
+        if entry.counts {
+            return Err(DeclareError::Conflict(format!(
+                "record {id} counts, and only a table that was declared after it cannot take it: send a corrected event"
+            )));
+        }
+        if !entry.standing.state.is_open() {
+            let state = entry.standing.state.word();
+            return Err(DeclareError::Conflict(format!("record {id} is {state} already")));
+        }
+        let act = match judgement {
+            Judgement::Discard => Act::Discard,
+            Judgement::Replay(Some(repaired)) => Act::Replay(repaired),
+            Judgement::Replay(None) => {
+                let record = self.shared.log.read(target.partition, target.offset);
+                Act::Replay(record.map_err(|why| DeclareError::Unavailable(why.to_string()))?.payload)
+            }
+        };
+        let verdict = Verdict { target, act }.write(&format!("{id}-{}", self.fresh_origin()));
+        let (done, answer) = bounded(1);
+        self.append(vec![verdict], Box::new(move |result| _ = done.send(result)));
+        let positions =
+            answer.recv().map_err(|_| DeclareError::Unavailable("the process is stopping".into()))?;
+        self.wait(&positions.map_err(|why| DeclareError::Unavailable(why.to_string()))?)?;
+        Ok(self.quarantined(id, find()?))
+    }
+
+    fn backfills(&self) -> Option<Arc<dyn Backfills>> {
+        self.backfills.clone().map(|service| service as Arc<dyn Backfills>)
     }
 
     fn metrics(&self) -> String {
@@ -278,12 +332,14 @@ impl Host for Process {
 }
 
 impl Process {
-    fn quarantined(&self, id: u64, entry: crate::intake::Quarantined) -> Quarantined {
+    fn quarantined(&self, id: u64, entry: crate::quarantine::Quarantined) -> Quarantined {
         let record = self.shared.log.read(entry.position.partition, entry.position.offset);
-        let bytes = record.map(|record| match record.payload {
-            Payload::Structured(bytes) => bytes,
-            Payload::Binary { body, .. } => body,
-        });
+        let (bytes, attributes) = match record.map(|record| record.payload) {
+            Ok(Payload::Structured(bytes)) => (bytes, vec![]),
+            Ok(Payload::Binary { body, attributes }) => (body, attributes),
+            // The log could not be read just now; the entry itself must be seen all the same.
+            Err(_) => Default::default(),
+        };
         Quarantined {
             id,
             position: entry.position,
@@ -292,8 +348,12 @@ impl Process {
             reason: entry.reason,
             event_id: entry.event_id,
             event_source: entry.event_source,
-            // The log could not be read just now; the entry itself must be seen all the same.
-            bytes: bytes.unwrap_or_default(),
+            event_type: entry.event_type,
+            bytes,
+            attributes,
+            state: entry.standing.state.word(),
+            outcome: entry.standing.outcome,
+            settled: entry.standing.settled,
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! An event seen before, with the same content, is counted and dropped; with other content it goes to quarantine as `conflict`,
 //! and the first one stands. An event from beyond the tick's horizon goes to quarantine as `future` and is not remembered: the
-//! same event sent again later counts. Accepted, duplicates and quarantined add up to the records read.
+//! same event sent again later counts. Accepted, duplicates, quarantined and verdicts add up to the records read.
 use crate::clock::Moment;
+use crate::quarantine::{LATE_MS, Late, Ledger, Quarantined, Standing, State};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use dataflows::{Position, Time};
@@ -11,6 +12,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use serde::{Deserialize, Serialize};
 use sources::Record;
+use sources::decode::verdict::{Act, Verdict};
 use sources::decode::{Accepted, Decoded, Outcome, TableRows};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,12 +20,21 @@ use std::sync::Arc;
 /// How many event types are counted by name; the others count together.
 const TYPES_MAX: usize = 1_000;
 
+/// The rule that an event from beyond the horizon breaks.
+pub const FUTURE: &str = "future";
+/// The rule that an event breaks whose source and id are those of another.
+pub const CONFLICT: &str = "conflict";
+pub(crate) const CONFLICTS: &str =
+    "an event with the same source and id, and other content, was accepted before";
+
 /// What was seen so far.
 #[derive(Default)]
 pub struct Intake {
     seen: HashMap<u128, u64>,
     dropped: BTreeMap<u32, Vec<u64>>,
-    quarantine: Vec<Quarantined>,
+    ledger: Ledger,
+    /// What tables that are being filled from the log cannot take.
+    refused: Vec<Quarantined>,
     counts: Counts,
     /// What was remembered since it was last asked for; none: nobody asks.
     added: Option<Added>,
@@ -51,6 +62,8 @@ pub struct Counts {
     pub duplicates: u64,
     /// Records in quarantine, by rule.
     pub quarantined: BTreeMap<Arc<str>, u64>,
+    /// Verdicts about records in quarantine that made no event count.
+    pub verdicts: u64,
     /// Accepted events that no table takes, by type.
     pub unmatched: BTreeMap<Arc<str>, u64>,
 }
@@ -60,23 +73,6 @@ impl Counts {
     pub fn rejected(&self) -> u64 {
         self.quarantined.values().sum()
     }
-}
-
-/// A record in quarantine. Its bytes stay in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Quarantined {
-    /// The tick that met it.
-    pub time: Time,
-    /// The record's own position.
-    pub position: Position,
-    /// The rule it breaks.
-    pub rule: Arc<str>,
-    /// What is wrong.
-    pub reason: String,
-    /// The event's id, where it could be read.
-    pub event_id: Option<String>,
-    /// The event's source, where it could be read.
-    pub event_source: Option<String>,
 }
 
 impl Intake {
@@ -92,17 +88,12 @@ impl Intake {
         let mut dropped = Vec::new();
         for (index, (head, record)) in decoded.heads.into_iter().zip(records).enumerate() {
             self.counts.bytes += head.bytes as u64;
-            let keep = match head.outcome {
-                Outcome::Event(event) => self.take_event(moment, record, &event),
-                Outcome::Reject(reject) => {
-                    self.put_aside(Quarantined {
-                        time: moment.time,
-                        position: Position { partition: record.partition, offset: record.offset },
-                        rule: reject.rule.word().into(),
-                        reason: reject.reason,
-                        event_id: reject.event_id,
-                        event_source: reject.event_source,
-                    });
+            let keep = match (Verdict::read(&record.payload), head.outcome) {
+                (Some(verdict), outcome) => self.take_verdict(moment, record, verdict, outcome),
+                (None, Outcome::Event(event)) => self.take_event(moment, record, &event),
+                (None, Outcome::Reject(reject)) => {
+                    let rule = reject.rule.word().into();
+                    self.put_aside(Quarantined::of(moment.time, record, rule, reject.reason));
                     false
                 }
             };
@@ -126,14 +117,12 @@ impl Intake {
             if list.is_some_and(|list| list.binary_search(&record.offset).is_ok()) {
                 dropped.push(index as u32);
             } else if let Outcome::Reject(reject) = head.outcome {
-                self.quarantine.push(Quarantined {
-                    time,
-                    position: Position { partition: record.partition, offset: record.offset },
-                    rule: reject.rule.word().into(),
-                    reason: reject.reason,
-                    event_id: reject.event_id,
-                    event_source: reject.event_source,
-                });
+                let inner = match Verdict::read(&record.payload) {
+                    Some(Verdict { act: Act::Replay(inner), .. }) => Record { payload: inner, ..*record },
+                    _ => record.clone(),
+                };
+                let entry = Quarantined::of(time, &inner, reject.rule.word().into(), reject.reason);
+                self.refused.push(Quarantined { counts: true, ..entry });
             }
         }
         decoded
@@ -147,6 +136,7 @@ impl Intake {
     /// From here on what is remembered is noted too, for snapshots.
     pub fn note_added(&mut self) {
         self.added.get_or_insert_default();
+        self.ledger.note_touched();
     }
 
     /// How many entries were noted.
@@ -161,7 +151,10 @@ impl Intake {
 
     /// Remembers what an earlier life did, before any record is taken in.
     pub fn restore(&mut self, counts: Counts, memory: Added, quarantine: Vec<Quarantined>) {
-        (self.counts, self.quarantine) = (counts, quarantine);
+        (self.counts, self.ledger) = (counts, Ledger::from(quarantine));
+        if self.added.is_some() {
+            self.ledger.note_touched();
+        }
         self.seen = memory.seen.into_iter().collect();
         for (partition, offset) in memory.dropped {
             self.dropped.entry(partition).or_default().push(offset);
@@ -178,50 +171,135 @@ impl Intake {
         self.seen.len()
     }
 
+    /// What a table that was filled from the log cannot take is in quarantine now, in the order of the log.
+    pub fn taken_again(&mut self) {
+        let mut refused = std::mem::take(&mut self.refused);
+        refused.sort_by(|a, b| a.position.cmp(&b.position));
+        refused.into_iter().for_each(|entry| self.ledger.add(entry));
+    }
+
     /// Records in quarantine after the first `after` ones, with their ids, oldest first.
     pub fn quarantine(&self, after: u64, limit: usize) -> impl Iterator<Item = (u64, &Quarantined)> {
-        let skipped = usize::try_from(after).unwrap_or(usize::MAX).min(self.quarantine.len());
-        self.quarantine[skipped..]
-            .iter()
-            .take(limit)
-            .enumerate()
-            .map(move |(i, entry)| ((skipped + i + 1) as u64, entry))
+        self.ledger.after(after, limit)
+    }
+
+    /// All that is in quarantine.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The same, for the rows of its tables.
+    pub fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// How many of the records at some positions were dropped as duplicates, and how many are in quarantine.
+    pub fn fates(&self, positions: impl Iterator<Item = Position>) -> (u64, u64) {
+        let is_dropped = |position: &Position| {
+            let list = self.dropped.get(&position.partition);
+            list.is_some_and(|list| list.binary_search(&position.offset).is_ok())
+        };
+        positions.filter(is_dropped).fold((0, 0), |(duplicates, rejects), position| {
+            match self.ledger.find(&position) {
+                Some(_) => (duplicates, rejects + 1),
+                None => (duplicates + 1, rejects),
+            }
+        })
     }
 
     fn take_event(&mut self, moment: Moment, record: &Record, event: &Accepted) -> bool {
-        if event.time_ms.is_some_and(|time| time > 0 && time as u64 > moment.horizon) {
-            let reason = format!(
-                "its time is {} ms after {}, the latest that tick {} takes",
-                event.time_ms.unwrap_or(0) as u64 - moment.horizon,
-                text_of(moment.horizon),
-                moment.time
-            );
-            self.put_event_aside(moment.time, record, "future", reason);
-            return false;
-        }
-        match self.seen.entry(event.key) {
-            Entry::Occupied(first) if *first.get() == event.content => {
+        match self.fate(moment, event) {
+            Fate::Counts => {
+                self.accept(moment, record, event);
+                true
+            }
+            Fate::Duplicate => {
                 self.counts.duplicates += 1;
                 false
             }
-            Entry::Occupied(_) => {
-                let reason =
-                    "an event with the same source and id, and other content, was accepted before".to_owned();
-                self.put_event_aside(moment.time, record, "conflict", reason);
+            Fate::Refused(rule, reason) => {
+                self.put_aside(Quarantined::of(moment.time, record, rule.into(), reason));
                 false
             }
+        }
+    }
+
+    /// A record in quarantine that was decided about before is not decided about again.
+    fn take_verdict(&mut self, moment: Moment, record: &Record, verdict: Verdict, outcome: Outcome) -> bool {
+        let Verdict { target, act } = verdict;
+        let settled = Some(moment.time);
+        let standing = |state| Standing { state, outcome: None, settled };
+        let failed = |why: &str| Standing { state: State::FailedAgain, outcome: Some(why.into()), settled };
+        let inner = match act {
+            Act::Replay(inner) if self.ledger.is_open(&target) => inner,
+            Act::Replay(_) | Act::Discard => {
+                self.counts.verdicts += 1;
+                if self.ledger.is_open(&target) {
+                    self.ledger.settle(&target, standing(State::Discarded));
+                }
+                return false;
+            }
+        };
+        let fate = match &outcome {
+            Outcome::Event(event) => self.fate(moment, event),
+            Outcome::Reject(reject) => Fate::Refused(reject.rule.word(), reject.reason.clone()),
+        };
+        match (fate, outcome) {
+            (Fate::Counts, Outcome::Event(event)) => {
+                self.accept(moment, &Record { payload: inner, ..*record }, &event);
+                self.ledger.settle(&target, standing(State::Replayed));
+                true
+            }
+            (Fate::Duplicate, _) => {
+                self.counts.duplicates += 1;
+                self.ledger.settle(&target, standing(State::Superseded));
+                false
+            }
+            (Fate::Refused(_, why), _) => {
+                self.counts.verdicts += 1;
+                self.ledger.settle(&target, failed(&why));
+                false
+            }
+            (Fate::Counts, Outcome::Reject(_)) => unreachable!("a rejected event is refused"),
+        }
+    }
+
+    /// What becomes of an event. One that counts is remembered.
+    fn fate(&mut self, moment: Moment, event: &Accepted) -> Fate {
+        if event.time_ms.is_some_and(|time| time > 0 && time as u64 > moment.horizon) {
+            return Fate::Refused(FUTURE, future(moment, event));
+        }
+        match self.seen.entry(event.key) {
             Entry::Vacant(place) => {
                 place.insert(event.content);
                 if let Some(added) = &mut self.added {
                     added.seen.push((event.key, event.content));
                 }
-                self.counts.accepted += 1;
-                if !event.matched {
-                    self.count_unmatched(&event.event_type);
-                }
-                true
+                Fate::Counts
             }
+            Entry::Occupied(first) if *first.get() == event.content => Fate::Duplicate,
+            Entry::Occupied(_) => Fate::Refused(CONFLICT, CONFLICTS.to_owned()),
         }
+    }
+
+    fn accept(&mut self, moment: Moment, record: &Record, event: &Accepted) {
+        self.counts.accepted += 1;
+        if !event.matched {
+            self.count_unmatched(&event.event_type);
+        }
+        let event_time = event.time_ms.and_then(|time| Time::try_from(time).ok());
+        let Some(event_time) = event_time.filter(|time| moment.time.saturating_sub(*time) >= LATE_MS) else {
+            return;
+        };
+        let Ok(names) = sources::event::parse(&record.payload) else { return };
+        self.ledger.add_late(Late {
+            time: moment.time,
+            position: Position { partition: record.partition, offset: record.offset },
+            event_time,
+            event_type: event.event_type.clone(),
+            event_source: names.source.into_owned(),
+            event_id: names.id.into_owned(),
+        });
     }
 
     fn count_unmatched(&mut self, event_type: &Arc<str>) {
@@ -234,18 +312,18 @@ impl Intake {
         *types.entry(name).or_default() += 1;
     }
 
-    fn put_event_aside(&mut self, time: Time, record: &Record, rule: &str, reason: String) {
-        let names = sources::event::parse(&record.payload).ok();
-        let names = names.map(|event| (event.id.to_string(), event.source.to_string()));
-        let (event_id, event_source) = names.unzip();
-        let position = Position { partition: record.partition, offset: record.offset };
-        self.put_aside(Quarantined { time, position, rule: rule.into(), reason, event_id, event_source });
-    }
-
     fn put_aside(&mut self, entry: Quarantined) {
         *self.counts.quarantined.entry(entry.rule.clone()).or_default() += 1;
-        self.quarantine.push(entry);
+        self.ledger.add(entry);
     }
+}
+
+/// What becomes of an event.
+enum Fate {
+    Counts,
+    Duplicate,
+    /// By a rule, and why.
+    Refused(&'static str, String),
 }
 
 /// The latest event time that is not beyond the horizon.
@@ -255,6 +333,16 @@ pub fn latest_event(decoded: &Decoded, horizon: Time) -> Option<Time> {
         Outcome::Reject(_) => None,
     });
     times.filter(|time| *time <= horizon).max()
+}
+
+/// Why an event from beyond the horizon does not count.
+pub(crate) fn future(moment: Moment, event: &Accepted) -> String {
+    format!(
+        "its time is {} ms after {}, the latest that tick {} takes",
+        (event.time_ms.unwrap_or(0).max(0) as u64).saturating_sub(moment.horizon),
+        text_of(moment.horizon),
+        moment.time
+    )
 }
 
 fn keep_rows(table: TableRows, dropped: &[u32]) -> Option<(usize, RecordBatch)> {

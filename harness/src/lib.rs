@@ -10,6 +10,8 @@
 //! | [`clock`] | [`clock::Clock`] | the logical clock: which time a tick gets |
 //! | [`progress`] | [`progress::Bindings`] | positions bound to times, durable before anything computed from them is seen |
 //! | [`intake`] | [`intake::Intake`] | each event once: duplicates counted, conflicts and future events in quarantine |
+//! | [`quarantine`] | [`quarantine::Ledger`] | records that do not count, what was decided about them, and what came late |
+//! | [`backfill`] | [`backfill::Service`] | history brought in while events go on |
 //! | [`ticker`] | [`ticker::Ticker`] | the one thread that decides: time, binding, intake, engine |
 //! | [`pipeline`] | [`pipeline::Pipeline`] | the threads, from the log to the engine and on to the readers |
 //! | [`publish`] | [`publish::Visible`] | what readers can see, and until when |
@@ -22,6 +24,7 @@
 //! | [`library`] | [`Tallyflow`] | all of it inside a program of yours |
 //! | [`cli`] | [`cli::Command`] | the command line |
 //! | [`slt`] | | SQL suites of others: the binary `slt` |
+pub mod backfill;
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -36,6 +39,7 @@ pub mod outlets;
 pub mod pipeline;
 pub mod progress;
 pub mod publish;
+pub mod quarantine;
 pub mod slt;
 pub mod snapshot;
 pub mod statements;

@@ -2,6 +2,7 @@
 //!
 //! Every channel between them is bounded: who is slow holds back who is fast, down to the log.
 use crate::Error;
+use crate::backfill::{Service, Topics};
 use crate::clock::{Clock, Follow, Wall, wall};
 use crate::data::{self, Data};
 use crate::feed::Feed;
@@ -57,6 +58,10 @@ pub struct Setting {
     pub remember: Vec<Time>,
     /// When snapshots are written.
     pub snapshots: snapshot::Setting,
+    /// Whether history can be brought in, and what was begun goes on.
+    pub backfills: bool,
+    /// Opens topics to bring in; none where there is no Kafka.
+    pub topics: Option<Topics>,
 }
 
 /// What the state of one view may take where nothing is said.
@@ -80,6 +85,8 @@ impl Setting {
             sinks: Some(vec![]),
             remember: vec![],
             snapshots: snapshot::Setting::usual(),
+            backfills: true,
+            topics: None,
         }
     }
 
@@ -88,7 +95,7 @@ impl Setting {
         let pace = Pace { records_max: tick_events, wait: None, wait_busy: None, idle: None };
         let snapshots = snapshot::Setting::off();
         let serve = Setting::serve(workers, tick_events);
-        Setting { pace, follow: Follow::Log, sinks: None, snapshots, ..serve }
+        Setting { pace, follow: Follow::Log, sinks: None, snapshots, backfills: false, ..serve }
     }
 }
 
@@ -188,12 +195,16 @@ impl Pipeline {
         upstream.push(spawn("reader", &visible, move || reader.run(bound, &kept_times)));
         upstream.push(spawn("ticker", &visible, move || {
             if let Some(loaded) = loaded {
-                ticker.begin(loaded);
+                ticker.begin(loaded)?;
             }
             ticker.run(steps, received)
         }));
         let publisher = spawn("publisher", &visible, move || publisher.run(outputs));
-        let process = Arc::new(Process::new(shared.clone(), latency, commands));
+        let backfills = match setting.backfills {
+            true => Some(Service::start(shared.clone(), setting.clone(), data.path(), data.catalogue())?),
+            false => None,
+        };
+        let process = Arc::new(Process::new(shared.clone(), latency, commands, backfills));
         let session = Session::new(process.clone(), shared.memory.clone(), setting.limits);
         Ok(Pipeline { data, process, session, shared, reader: handle, upstream, publisher, repairs })
     }
@@ -257,6 +268,7 @@ impl Pipeline {
 
     /// Stops: with [`End::Drain`] when all that is in the log was read and can be seen, with [`End::Now`] after the tick under way.
     pub fn finish(self, end: End) -> Result<Finished, Error> {
+        self.process.stop_backfills();
         self.reader.end(end);
         self.shared.visible.stop();
         for thread in self.upstream {

@@ -22,6 +22,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use dataflows::engine::{Collector, Engine};
 use dataflows::{Mode, Plan, Position, Table, Time, View};
 use queries::api::host::QueryKind;
+use queries::catalogue::system::is_system;
 use queries::{Catalogue, Declared};
 use rows::{digest, together};
 use sinks::memory::Memory;
@@ -115,6 +116,8 @@ pub struct Ticker {
     kept: VecDeque<Statement>,
     positions: Vec<Position>,
     has_repeated: bool,
+    /// The tables that the process itself keeps.
+    system: Vec<Arc<Mapping>>,
     /// Rows that the engine was not told of yet, by table.
     rows: Vec<(Arc<str>, RecordBatch)>,
     recorder: Recorder,
@@ -142,6 +145,7 @@ impl Ticker {
             kept: kept.into(),
             positions: vec![],
             has_repeated: false,
+            system: vec![],
             rows: vec![],
             recorder,
             began: std::time::Instant::now(),
@@ -268,6 +272,11 @@ impl Ticker {
 
     /// Tells the engine of all rows that wait.
     fn tell(&mut self, moment: Moment, records: u64) {
+        let mut intake = self.shared.intake.lock().expect("no thread panics with the intake");
+        let system = intake.ledger_mut().take_rows(&self.system);
+        drop(intake);
+        system.iter().for_each(|(table, batch)| self.recorder.rows(table, batch));
+        self.rows.extend(system);
         let rows = together(std::mem::take(&mut self.rows));
         self.shared.underway.push(moment.time, self.positions.clone());
         self.shared.gauges.ticked(moment.time, records);
@@ -368,6 +377,11 @@ impl Ticker {
     pub fn install<'a>(&mut self, declared: impl IntoIterator<Item = &'a Declared>) -> Result<(), Error> {
         for one in declared {
             match one {
+                Declared::Table(mapping) if is_system(&mapping.table.name) => {
+                    self.recorder.table(mapping);
+                    self.with_engine(|engine| engine.create_table(mapping.table.clone()));
+                    self.system.push(mapping.clone());
+                }
                 Declared::Table(mapping) => {
                     self.recorder.table(mapping);
                     self.with_engine(|engine| engine.create_table(mapping.table.clone()));
@@ -472,6 +486,7 @@ impl Ticker {
             rows.iter().for_each(|batch| self.recorder.rows(&mapping.table.name, batch));
             self.rows.extend(rows.into_iter().map(|batch| (mapping.table.name.clone(), batch)));
         }
+        intake.lock().expect("no thread panics with the intake").taken_again();
         Ok(())
     }
 

@@ -59,7 +59,7 @@ fn answer(pipeline: &Pipeline, question: &str) -> Vec<Vec<String>> {
         let row = |q: queries::api::host::Quarantined| {
             vec![q.rule.to_string(), q.event_id.unwrap_or_default(), q.event_source.unwrap_or_default()]
         };
-        let entries = pipeline.process().quarantine(0, 100);
+        let entries = pipeline.process().quarantine(0, 100, None);
         return std::iter::once(header).chain(entries.into_iter().map(row)).collect();
     }
     let answers = loop {
@@ -96,7 +96,7 @@ fn run(path: &Path, catalogue: &Catalogue) -> Vec<String> {
     let mut pipeline = start(Data::open(&data, Some(only.path().to_str().unwrap())).unwrap());
     let (mut found, mut wrong, mut expected) = (vec![], vec![], vec![]);
     for section in &sections {
-        let said = |prefix: &str| section.lines.iter().filter_map(move |line| line.strip_prefix(prefix));
+        let said = |prefix: &'static str| section.lines.iter().filter_map(move |line| line.strip_prefix(prefix));
         if said("-- restart").next().is_some() {
             pipeline.finish(End::Drain).unwrap();
             pipeline = start(Data::open(&data, None).unwrap());

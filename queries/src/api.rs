@@ -10,8 +10,10 @@
 //! | `changes` | a view's changes as server-sent events |
 //! | `events`, `declared`, `operate` | ingestion, queries, health and metrics |
 //! | `stores` | the stores outside |
+//! | `quarantine`, [`backfills`] | what does not count, and history brought in |
 //! | `sql` | statements in, answers out |
 //! | `meter` | what the API counts of itself |
+pub mod backfills;
 mod call;
 mod changes;
 mod cursor;
@@ -23,6 +25,7 @@ mod literal;
 mod meter;
 mod operate;
 mod problem;
+mod quarantine;
 mod routes;
 mod server;
 mod sql;

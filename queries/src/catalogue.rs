@@ -1,5 +1,6 @@
 //! `Catalogue`: what is declared, in the order of declaration, with what each name uses.
 mod shipped;
+pub mod system;
 
 use crate::declare::{self, Kind, Statement};
 use crate::lower::planner::{Relation, Relations};
@@ -76,7 +77,7 @@ impl Catalogue {
                 pending.push((file.clone(), statement));
             }
         }
-        let mut catalogue = Catalogue::default();
+        let mut catalogue = system::catalogue();
         // Files stand in the order of their names; what one of them reads may stand in a later one.
         while !pending.is_empty() {
             let waiting: BTreeSet<String> =
@@ -154,6 +155,7 @@ impl Catalogue {
 
     /// Forgets a table or a view that nothing uses.
     pub fn drop(&mut self, name: &str) -> Result<(), DeclareError> {
+        system::refuse("drop", name)?;
         let place =
             self.entries.iter().position(|entry| **entry.declared.name() == *name).ok_or_else(|| {
                 DeclareError::NotFound(format!(

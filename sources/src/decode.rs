@@ -7,6 +7,7 @@ pub mod changes;
 mod column;
 mod path;
 mod rows;
+pub mod verdict;
 
 use crate::event::json::{Json, Kind, Tape};
 use crate::event::{Data, Event, Reject, content, read};
@@ -18,6 +19,7 @@ pub use path::Path;
 use rows::Rows;
 use std::collections::HashMap;
 use std::sync::Arc;
+use verdict::{Act, Verdict};
 
 /// How events become rows of one table.
 #[derive(Clone, Debug)]
@@ -261,6 +263,13 @@ impl<'d> Pass<'d> {
     }
 
     fn decode(&mut self, record: u32, payload: &Payload) -> Result<Accepted, Reject> {
+        match Verdict::read(payload) {
+            Some(Verdict { act: Act::Replay(inner), .. }) => self.decode_event(record, &inner),
+            _ => self.decode_event(record, payload),
+        }
+    }
+
+    fn decode_event(&mut self, record: u32, payload: &Payload) -> Result<Accepted, Reject> {
         let (event, root) = read(payload, &mut self.tape)?;
         let json = match (&event.data, root) {
             (Data::Json(text), Some(root)) => {

@@ -1,13 +1,17 @@
 //! The tables as the log says, written a second time and as plainly as can be: what `check` compares with.
 //!
 //! It shares the decoder with the pipeline, and nothing else: who counts, what is dropped, which version stands is decided here anew.
+mod known;
+
 use crate::Error;
-use crate::progress;
+use crate::clock::Moment;
 use crate::statements::{Act, Statement};
+use crate::{intake, progress};
 use arrow::array::{Array, BooleanArray, Int64Array, RecordBatch, UInt32Array, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 use dataflows::{Mode, Position, Table, Time};
+use known::{Fate, Known};
 use queries::Catalogue;
 use sources::decode::{Decoder, Mapping, Outcome};
 use sources::{Record, Source, SourceError};
@@ -21,6 +25,8 @@ pub struct Declared {
     mapping: Arc<Mapping>,
     from: Time,
     until: Time,
+    /// Whether it was compared with the records before it.
+    begun: bool,
 }
 
 /// The catalogue at a time, and its tables with those that were dropped.
@@ -31,7 +37,7 @@ pub fn declared(
 ) -> Result<(Catalogue, Vec<Declared>), Error> {
     let mut catalogue =
         Catalogue::load(name).map_err(|why| Error::failed(format!("load catalogue {name}"), why))?;
-    let start = |mapping| Declared { mapping, from: 0, until: Time::MAX };
+    let start = |mapping| Declared { mapping, from: 0, until: Time::MAX, begun: true };
     let mut tables: Vec<Declared> = catalogue.tables().cloned().map(start).collect();
     for Statement { after, act } in statements.iter().filter(|statement| statement.after < time) {
         match act {
@@ -42,6 +48,7 @@ pub fn declared(
                     mapping,
                     from: *after,
                     until: Time::MAX,
+                    begun: false,
                 }));
             }
             Act::Drop(name) => {
@@ -72,6 +79,11 @@ pub fn tables<S: Source>(
         if binding.moment.time > time {
             break;
         }
+        let before = done.iter().filter_map(|(partition, end)| {
+            let (log, _) = log.get(partition)?;
+            Some((*partition, &log[..log.partition_point(|record| record.offset < *end)]))
+        });
+        tally.declare(binding.moment.time, &before.collect());
         for position in &binding.positions {
             let from = done.insert(position.partition, position.offset).unwrap_or(0);
             let (log, read) = log.get(&position.partition).map_or((&[][..], 0), |(log, read)| (log, *read));
@@ -82,7 +94,7 @@ pub fn tables<S: Source>(
                 return Err(Error::failed("read the log", "it is shorter than what was bound"));
             }
             let at = |offset| log.partition_point(|record| record.offset < offset);
-            tally.count(binding.moment.time, binding.moment.horizon, &log[at(from)..at(position.offset)]);
+            tally.count(binding.moment, &log[at(from)..at(position.offset)]);
         }
     }
     tally.rows()
@@ -119,6 +131,7 @@ struct Tally {
     event: Decoder,
     tables: Vec<(Declared, Decoder, Vec<RecordBatch>)>,
     first: HashMap<u128, u64>,
+    known: Known,
 }
 
 impl Tally {
@@ -131,26 +144,50 @@ impl Tally {
             event: Decoder::new(vec![]),
             tables: declared.into_iter().map(table).collect(),
             first: HashMap::new(),
+            known: Known::default(),
         }
     }
 
-    fn count(&mut self, tick: Time, horizon: Time, records: &[Record]) {
-        let mut counts = vec![true; records.len()];
-        let decoded: Vec<_> = self.tables.iter().map(|(_, decoder, _)| decoder.decode(records)).collect();
-        for ((declared, _, _), decoded) in self.tables.iter().zip(&decoded) {
-            if declared.from < tick && tick <= declared.until {
-                for (count, head) in counts.iter_mut().zip(&decoded.heads) {
-                    *count &= matches!(head.outcome, Outcome::Event(_));
+    /// What tables that were declared since the tick before cannot take of the records before it.
+    fn declare(&mut self, tick: Time, before: &BTreeMap<u32, &[Record]>) {
+        for (declared, decoder, _) in &mut self.tables {
+            if declared.from < tick && !std::mem::replace(&mut declared.begun, true) {
+                for records in before.values() {
+                    self.known.refused_later(declared.from, records, &decoder.decode(records));
                 }
             }
         }
-        for (count, head) in counts.iter_mut().zip(self.event.decode(records).heads) {
-            *count &= match head.outcome {
-                Outcome::Reject(_) => false,
-                Outcome::Event(event) if event.time_ms.is_some_and(|time| time > horizon as i64) => false,
+    }
+
+    fn count(&mut self, moment: Moment, records: &[Record]) {
+        let decoded: Vec<_> = self.tables.iter().map(|(_, decoder, _)| decoder.decode(records)).collect();
+        let events = self.event.decode(records).heads;
+        let mut counts = vec![false; records.len()];
+        for (i, record) in records.iter().enumerate() {
+            let heads =
+                self.tables.iter().zip(&decoded).filter(|((declared, _, _), _)| {
+                    declared.from < moment.time && moment.time <= declared.until
+                });
+            let mut heads = std::iter::once(&events[i]).chain(heads.map(|(_, decoded)| &decoded.heads[i]));
+            let refused = heads.find_map(|head| match &head.outcome {
+                Outcome::Reject(reject) => Some((reject.rule.word(), reject.reason.clone())),
+                Outcome::Event(_) => None,
+            });
+            let first = &mut self.first;
+            let fate = || match (&events[i].outcome, refused) {
+                (_, Some((rule, why))) => Fate::Refused(rule, why),
+                (Outcome::Reject(reject), None) => Fate::Refused(reject.rule.word(), reject.reason.clone()),
+                (Outcome::Event(event), None) if event.time_ms.is_some_and(|t| t > moment.horizon as i64) => {
+                    Fate::Refused(intake::FUTURE, intake::future(moment, event))
+                }
                 // A rejected event is not remembered: the same one sent again in better shape counts.
-                Outcome::Event(event) => *count && self.first.insert_first(event.key, event.content),
+                (Outcome::Event(event), None) => match first.insert_first(event.key, event.content) {
+                    true => Fate::Counts(event.clone()),
+                    false if first[&event.key] == event.content => Fate::Twice,
+                    false => Fate::Refused(intake::CONFLICT, intake::CONFLICTS.to_owned()),
+                },
             };
+            counts[i] = self.known.count(moment.time, record, fate);
         }
         for ((_, _, batches), decoded) in self.tables.iter_mut().zip(decoded) {
             for table in decoded.tables {
@@ -162,7 +199,10 @@ impl Tally {
         }
     }
 
-    fn rows(self) -> Result<BTreeMap<String, Vec<RecordBatch>>, Error> {
+    fn rows(mut self) -> Result<BTreeMap<String, Vec<RecordBatch>>, Error> {
+        for (declared, _, batches) in &mut self.tables {
+            batches.extend(self.known.rows(&declared.mapping.table));
+        }
         let standing = self.tables.into_iter().filter(|(declared, _, _)| declared.until == Time::MAX);
         let rows = standing.map(|(declared, _, batches)| {
             let table = &declared.mapping.table;

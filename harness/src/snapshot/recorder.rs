@@ -2,10 +2,11 @@
 use super::keeper::Note;
 use super::manifest::{Point, Stream};
 use super::{Setting, Status};
-use crate::intake::{Added, Intake, Quarantined};
+use crate::Error;
+use crate::intake::{Added, Intake};
+use crate::quarantine::Quarantined;
 use arrow::array::{ArrayRef, RecordBatch, StringArray, UInt32Array, UInt64Array};
 use crossbeam_channel::Sender;
-use dataflows::Position;
 use sources::decode::Mapping;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +33,6 @@ struct On {
     status: Arc<Status>,
     rows: BTreeMap<Stream, Vec<RecordBatch>>,
     bytes: usize,
-    quarantined: u64,
 }
 
 impl Recorder {
@@ -41,17 +41,16 @@ impl Recorder {
         Recorder::default()
     }
 
-    /// For a keeper that runs. `quarantined` entries of the quarantine are kept already.
+    /// For a keeper that runs.
     pub(super) fn on(
         notes: Sender<Note>,
         thread: JoinHandle<()>,
         setting: &Setting,
         status: Arc<Status>,
-        quarantined: u64,
     ) -> Recorder {
         let every = setting.every.unwrap_or(Duration::MAX);
         let (last, rows) = (Instant::now(), BTreeMap::new());
-        Recorder { on: Some(On { notes, thread, every, last, status, rows, bytes: 0, quarantined }) }
+        Recorder { on: Some(On { notes, thread, every, last, status, rows, bytes: 0 }) }
     }
 
     /// Whether snapshots are written, so that the intake has to say what it adds.
@@ -97,9 +96,7 @@ impl Recorder {
         self.pack(intake.take_added());
         let Some(on) = &mut self.on else { return };
         on.last = Instant::now();
-        let entries: Vec<Quarantined> =
-            intake.quarantine(on.quarantined, usize::MAX).map(|(_, entry)| entry.clone()).collect();
-        on.quarantined += entries.len() as u64;
+        let entries = intake.ledger_mut().take_touched();
         point.counts = intake.counts().clone();
         if !entries.is_empty() {
             self.push(Stream::Quarantine, quarantine_rows(&entries));
@@ -180,22 +177,12 @@ fn dropped_rows(dropped: &[(u32, u64)]) -> RecordBatch {
     batch(vec![("partition", Arc::new(partitions)), ("offset", Arc::new(offsets))])
 }
 
-fn quarantine_rows(entries: &[Quarantined]) -> RecordBatch {
-    let number = |value: fn(&Quarantined) -> u64| -> ArrayRef {
-        Arc::new(UInt64Array::from_iter_values(entries.iter().map(value)))
-    };
-    let text = |value: fn(&Quarantined) -> Option<&str>| -> ArrayRef {
-        Arc::new(entries.iter().map(value).collect::<StringArray>())
-    };
-    batch(vec![
-        ("time", number(|entry| entry.time)),
-        ("partition", number(|entry| u64::from(entry.position.partition))),
-        ("offset", number(|entry| entry.position.offset)),
-        ("rule", text(|entry| Some(&entry.rule))),
-        ("reason", text(|entry| Some(&entry.reason))),
-        ("event_id", text(|entry| entry.event_id.as_deref())),
-        ("event_source", text(|entry| entry.event_source.as_deref())),
-    ])
+/// Entries of the quarantine, each with its id and all of it as JSON: of several with one id the last stands.
+fn quarantine_rows(entries: &[(u64, Quarantined)]) -> RecordBatch {
+    let ids = UInt64Array::from_iter_values(entries.iter().map(|(id, _)| *id));
+    let json = |(_, entry): &(u64, Quarantined)| serde_json::to_string(entry).expect("an entry is JSON");
+    let texts = StringArray::from_iter_values(entries.iter().map(json));
+    batch(vec![("id", Arc::new(ids)), ("entry", Arc::new(texts))])
 }
 
 /// What the intake remembers, as it was recorded.
@@ -203,8 +190,8 @@ pub fn memory_of(
     seen: &[RecordBatch],
     dropped: &[RecordBatch],
     quarantine: &[RecordBatch],
-) -> (Added, Vec<Quarantined>) {
-    use arrow::array::{Array, AsArray};
+) -> Result<(Added, Vec<Quarantined>), Error> {
+    use arrow::array::AsArray;
     use arrow::datatypes::{UInt32Type, UInt64Type};
     let numbers = |batch: &RecordBatch, column: usize| {
         batch.column(column).as_primitive::<UInt64Type>().values().clone()
@@ -218,20 +205,15 @@ pub fn memory_of(
             (batch.column(0).as_primitive::<UInt32Type>().values().clone(), numbers(batch, 1));
         (0..batch.num_rows()).map(move |i| (partitions[i], offsets[i]))
     });
-    let quarantine = quarantine.iter().flat_map(|batch| {
-        let text = |column: usize, row: usize| {
-            let texts = batch.column(column).as_string::<i32>();
-            (!texts.is_null(row)).then(|| texts.value(row).to_owned())
-        };
-        let (time, partition, offset) = (numbers(batch, 0), numbers(batch, 1), numbers(batch, 2));
-        (0..batch.num_rows()).map(move |i| Quarantined {
-            time: time[i],
-            position: Position { partition: partition[i] as u32, offset: offset[i] },
-            rule: text(3, i).unwrap_or_default().into(),
-            reason: text(4, i).unwrap_or_default(),
-            event_id: text(5, i),
-            event_source: text(6, i),
-        })
-    });
-    (Added { seen: seen.collect(), dropped: dropped.collect() }, quarantine.collect())
+    let mut entries = BTreeMap::new();
+    for batch in quarantine {
+        let texts = batch.column(1).as_string::<i32>();
+        for (id, text) in numbers(batch, 0).iter().zip(texts.iter().flatten()) {
+            let entry: Quarantined = serde_json::from_str(text).map_err(|why| {
+                Error::failed(format!("read entry {id} of the quarantine in a snapshot"), why)
+            })?;
+            entries.insert(*id, entry);
+        }
+    }
+    Ok((Added { seen: seen.collect(), dropped: dropped.collect() }, entries.into_values().collect()))
 }

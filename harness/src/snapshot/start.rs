@@ -105,15 +105,12 @@ fn record(
     let needed = readable.flat_map(|m| m.parts().map(|part| part.name.clone()).collect::<Vec<_>>()).collect();
     keeper::remove_parts(&folder, &needed);
     let manifest = loaded.map(|loaded| &loaded.manifest);
-    let quarantined = loaded
-        .and_then(|loaded| loaded.rows.get(&Stream::Quarantine))
-        .map_or(0, |batches| batches.iter().map(|batch| batch.num_rows() as u64).sum());
     let (epoch, (notes, told)) = (data.epoch(), keeper::notes());
     let keeper =
         Keeper::new(folder.clone(), setting.clone(), epoch, bindings.clone(), status.clone(), manifest);
     let thread = std::thread::Builder::new().name("snapshots".into()).spawn(move || keeper.run(told));
     let thread = thread.map_err(|why| Error::failed("start the thread of the snapshots", why))?;
-    Ok(Recorder::on(notes, thread, setting, status.clone(), quarantined))
+    Ok(Recorder::on(notes, thread, setting, status.clone()))
 }
 
 /// The bindings after the snapshot's tick, which must be bound to the same positions.

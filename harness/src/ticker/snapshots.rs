@@ -1,5 +1,6 @@
 //! Where the ticker begins at a snapshot, and how it has one taken.
 use super::Ticker;
+use crate::Error;
 use crate::clock::Moment;
 use crate::snapshot::load::Loaded;
 use crate::snapshot::manifest::{Point, Stream};
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 impl Ticker {
     /// Goes to where a snapshot was taken: all its rows count from its time on, and nothing can be read of the time before.
-    pub fn begin(&mut self, mut loaded: Loaded) {
+    pub fn begin(&mut self, mut loaded: Loaded) -> Result<(), Error> {
         let began = Instant::now();
         let point = loaded.manifest.point.clone();
         let moment = Moment { time: point.time, horizon: point.time };
@@ -26,10 +27,11 @@ impl Ticker {
         self.tell(moment, 0);
         self.shared.snapshots.phase("rows handed to the engine", began.elapsed());
         // The workers build views meanwhile.
-        let (memory, quarantine) = memory_of(&seen, &dropped, &quarantine);
+        let (memory, quarantine) = memory_of(&seen, &dropped, &quarantine)?;
         let mut intake = self.shared.intake.lock().expect("no thread panics with the intake");
         intake.restore(point.counts, memory, quarantine);
         self.shared.snapshots.phase("events remembered", began.elapsed());
+        Ok(())
     }
 
     /// Has all that was told so far written down.

@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 
 /// The folder of the real data; none, and a printed line, where it is missing. CI must have it.
 pub fn folder() -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/online_retail");
-    if path.join("events.ndjson.zst").exists() {
-        return Some(path);
+    // Beside the clone, or beside a worktree's parent.
+    let places = ["../../shared", "../../../shared"];
+    let paths =
+        places.map(|place| Path::new(env!("CARGO_MANIFEST_DIR")).join(place).join("data/online_retail"));
+    if let Some(path) = paths.iter().find(|path| path.join("events.ndjson.zst").exists()) {
+        return Some(path.clone());
     }
+    let path = &paths[0];
     assert!(std::env::var("CI").as_deref() != Ok("true"), "{} is missing", path.display());
     println!("skipped: {} is missing", path.display());
     None

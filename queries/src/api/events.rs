@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dataflows::Position;
 use serde_json::json;
 use sources::Payload;
-use sources::decode::changes::TYPE_PREFIX;
+use sources::decode::verdict::RESERVED_PREFIX;
 use sources::event::{Reject, binary, parse, parse_batch};
 use std::collections::BTreeMap;
 use warp::http::{StatusCode, header};
@@ -19,7 +19,7 @@ pub(super) async fn post(api: &Api, mut call: Call) -> Result<Response, Problem>
     let events = events(&call, body)?;
     if let Some(reserved) = events.iter().find_map(reserved) {
         let detail =
-            format!("events of type {reserved} are written by SQL statements only: send another type");
+            format!("events of type {reserved} are written by the process itself only: send another type");
         return Err(Problem::bad(detail));
     }
     let count = events.len();
@@ -36,12 +36,12 @@ pub(super) async fn post(api: &Api, mut call: Call) -> Result<Response, Problem>
 }
 
 /// The type of an event that nobody else may send.
-fn reserved(payload: &Payload) -> Option<String> {
+pub(super) fn reserved(payload: &Payload) -> Option<String> {
     let event = parse(payload).ok()?;
-    event.event_type.starts_with(TYPE_PREFIX).then(|| event.event_type.into_owned())
+    event.event_type.starts_with(RESERVED_PREFIX).then(|| event.event_type.into_owned())
 }
 
-fn events(call: &Call, body: Bytes) -> Result<Vec<Payload>, Problem> {
+pub(super) fn events(call: &Call, body: Bytes) -> Result<Vec<Payload>, Problem> {
     let media_type = call.media_type();
     match media_type.as_deref() {
         Some("application/cloudevents+json") => {

@@ -1,4 +1,5 @@
 //! `Host`: what the API asks of the process it runs in. The API itself does not know the engine.
+use super::backfills::Backfills;
 use crate::Catalogue;
 use dataflows::{Position, Time};
 use sources::Payload;
@@ -28,8 +29,12 @@ pub trait Host: Send + Sync + 'static {
     fn flush(&self) -> Result<(), DeclareError>;
     /// The stages of a declared view or of a SELECT that is not declared.
     fn explain(&self, view_or_sql: &str) -> Result<String, DeclareError>;
-    /// Quarantined records with ids above `after`, oldest first.
-    fn quarantine(&self, after: u64, limit: usize) -> Vec<Quarantined>;
+    /// Quarantined records with ids above `after`, oldest first; of one state, if it is named.
+    fn quarantine(&self, after: u64, limit: usize, state: Option<&str>) -> Vec<Quarantined>;
+    /// Decides about a quarantined record, and gives it as readers see it then. Blocks.
+    fn judge(&self, id: u64, judgement: Judgement) -> Result<Quarantined, DeclareError>;
+    /// What brings history in; none where the process takes no events.
+    fn backfills(&self) -> Option<Arc<dyn Backfills>>;
     /// Metrics in the Prometheus text format, without those of the API itself.
     fn metrics(&self) -> String;
     /// Whether views answer for all that was in the log at the start; else what is still missing.
@@ -158,8 +163,27 @@ pub struct Quarantined {
     pub event_id: Option<String>,
     /// The CloudEvents `source`, where it could be read.
     pub event_source: Option<String>,
+    /// The CloudEvents `type`, where it could be read.
+    pub event_type: Option<String>,
     /// The original bytes (the body in binary mode).
     pub bytes: bytes::Bytes,
+    /// The attributes beside the body, in binary mode.
+    pub attributes: Vec<(String, String)>,
+    /// What was decided: `pending`, `replayed`, `failed_again`, `superseded` or `discarded`.
+    pub state: &'static str,
+    /// Why it failed again.
+    pub outcome: Option<Arc<str>>,
+    /// The tick that decided it.
+    pub settled: Option<Time>,
+}
+
+/// What becomes of a quarantined record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It is taken in, as it was or repaired.
+    Replay(Option<Payload>),
+    /// It is forgotten.
+    Discard,
 }
 
 /// Why nothing was appended.

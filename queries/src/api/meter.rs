@@ -29,10 +29,11 @@ pub(super) enum Route {
     Sql,
     Quarantine,
     Sinks,
+    Backfills,
     Unknown,
 }
 
-const ROUTES: [(Route, &str); 15] = [
+const ROUTES: [(Route, &str); 16] = [
     (Route::Page, "page"),
     (Route::OpenApi, "openapi"),
     (Route::Health, "health"),
@@ -47,6 +48,7 @@ const ROUTES: [(Route, &str); 15] = [
     (Route::Sql, "sql"),
     (Route::Quarantine, "quarantine"),
     (Route::Sinks, "sinks"),
+    (Route::Backfills, "backfills"),
     (Route::Unknown, "unknown"),
 ];
 

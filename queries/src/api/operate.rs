@@ -1,18 +1,11 @@
-//! For those who operate it: health, readiness, metrics, quarantine, the API's own description, a page to begin with.
+//! For those who operate it: health, readiness, metrics, the API's own description, a page to begin with.
 use super::Api;
-use super::call::{Call, json_response};
+use super::call::json_response;
 use super::problem::Problem;
-use super::views::listing;
 use serde_json::json;
 use std::fmt::Write;
-use std::sync::Arc;
 use warp::http::{HeaderValue, StatusCode, header};
 use warp::reply::Response;
-
-const QUARANTINE_LIMIT: usize = 100;
-const QUARANTINE_LIMIT_MAX: usize = 1_000;
-/// Bytes of a quarantined record that are shown.
-const RECORD_BYTES_SHOWN: usize = 4_096;
 
 /// `GET /healthz`.
 pub(super) fn health() -> Response {
@@ -33,48 +26,6 @@ pub(super) fn metrics(api: &Api) -> Response {
     }
     api.meter.write(&api.memory.read(), &mut text);
     content(text, "text/plain; version=0.0.4; charset=utf-8")
-}
-
-/// `GET /api/v1/quarantine`.
-pub(super) async fn quarantine(api: &Arc<Api>, call: &Call) -> Result<Response, Problem> {
-    let (mut after, mut limit) = (0, QUARANTINE_LIMIT);
-    for (name, value) in call.parameters()? {
-        let number =
-            value.parse::<u64>().map_err(|_| Problem::bad(format!("{name}=\"{value}\" is not a number")));
-        match name.as_str() {
-            "after" => after = number?,
-            "limit" => {
-                let wanted = usize::try_from(number?).ok().filter(|n| (1..=QUARANTINE_LIMIT_MAX).contains(n));
-                limit = wanted.ok_or_else(|| {
-                    Problem::bad(format!(
-                        "limit=\"{value}\" is not a number from 1 to {QUARANTINE_LIMIT_MAX}"
-                    ))
-                })?;
-            }
-            _ => {
-                return Err(Problem::bad(format!("unknown parameter \"{name}\"; known are after and limit")));
-            }
-        }
-    }
-    let host = api.host.clone();
-    let records = tokio::task::spawn_blocking(move || host.quarantine(after, limit)).await;
-    let records = records.map_err(|_| Problem::internal())?;
-    let items = records.iter().map(|record| {
-        let shown = &record.bytes[..record.bytes.len().min(RECORD_BYTES_SHOWN)];
-        json!({
-            "id": record.id,
-            "partition": record.position.partition,
-            "offset": record.position.offset,
-            "time": record.time,
-            "rule": &*record.rule,
-            "reason": record.reason,
-            "event_id": record.event_id,
-            "event_source": record.event_source,
-            "size": record.bytes.len(),
-            "record": String::from_utf8_lossy(shown),
-        })
-    });
-    Ok(listing("records", items.collect()))
 }
 
 /// `GET /api/v1/openapi.json`.

@@ -1,8 +1,11 @@
 //! The shape of each URL, as warp filters, and what answers it.
+use super::backfills::Steer;
 use super::call::Call;
 use super::meter::Route;
 use super::problem::Problem;
-use super::{Api, call::AtLeast, changes, declared, events, operate, sql, stores, views};
+use super::{
+    Api, backfills, call::AtLeast, changes, declared, events, operate, quarantine, sql, stores, views,
+};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,12 +35,24 @@ enum Resource {
     Sinks,
     Sink(String),
     SinkCheck(String),
+    Quarantined(String),
+    Judged(String, Judge),
+    Backfills,
+    Backfill(String),
+    Steered(String, Steer),
     Unknown,
+}
+
+/// What is decided about a quarantined record.
+#[derive(Clone, Copy, Debug)]
+enum Judge {
+    Replay,
+    Discard,
 }
 
 /// Every path, as the API's description spells it.
 #[cfg(test)]
-pub(super) const PATHS: [&str; 18] = [
+pub(super) const PATHS: [&str; 26] = [
     "/",
     "/healthz",
     "/readyz",
@@ -56,6 +71,14 @@ pub(super) const PATHS: [&str; 18] = [
     "/api/v1/sinks",
     "/api/v1/sinks/{name}",
     "/api/v1/sinks/{name}/check",
+    "/api/v1/quarantine/{id}",
+    "/api/v1/quarantine/{id}/replay",
+    "/api/v1/quarantine/{id}/discard",
+    "/api/v1/backfills",
+    "/api/v1/backfills/{id}",
+    "/api/v1/backfills/{id}/pause",
+    "/api/v1/backfills/{id}/resume",
+    "/api/v1/backfills/{id}/cancel",
 ];
 
 impl Resource {
@@ -73,7 +96,8 @@ impl Resource {
             Resource::Events => Route::Events,
             Resource::Queries | Resource::Query(_) => Route::Queries,
             Resource::Sql => Route::Sql,
-            Resource::Quarantine => Route::Quarantine,
+            Resource::Quarantine | Resource::Quarantined(_) | Resource::Judged(..) => Route::Quarantine,
+            Resource::Backfills | Resource::Backfill(_) | Resource::Steered(..) => Route::Backfills,
             Resource::Sinks | Resource::Sink(_) | Resource::SinkCheck(_) => Route::Sinks,
             Resource::Unknown => Route::Unknown,
         }
@@ -81,8 +105,12 @@ impl Resource {
 
     fn methods(&self) -> &'static str {
         match self {
-            Resource::Events | Resource::Sql | Resource::SinkCheck(_) => "POST",
-            Resource::Queries => "GET, HEAD, POST",
+            Resource::Events
+            | Resource::Sql
+            | Resource::SinkCheck(_)
+            | Resource::Judged(..)
+            | Resource::Steered(..) => "POST",
+            Resource::Queries | Resource::Backfills => "GET, HEAD, POST",
             Resource::Query(_) | Resource::Sink(_) => "GET, HEAD, DELETE",
             Resource::Page
             | Resource::Health
@@ -96,6 +124,8 @@ impl Resource {
             | Resource::Row(..)
             | Resource::Quarantine
             | Resource::Sinks
+            | Resource::Quarantined(_)
+            | Resource::Backfill(_)
             | Resource::Unknown => "GET, HEAD",
         }
     }
@@ -129,8 +159,6 @@ fn resources() -> BoxedFilter<(Resource,)> {
         .unify()
         .or(warp::path!("sql").map(|| Sql))
         .unify()
-        .or(warp::path!("quarantine").map(|| Quarantine))
-        .unify()
         .or(warp::path!("sinks").map(|| Sinks))
         .unify()
         .or(warp::path!("sinks" / String).map(Sink))
@@ -139,6 +167,25 @@ fn resources() -> BoxedFilter<(Resource,)> {
         .unify()
         .or(warp::path!("openapi.json").map(|| OpenApi))
         .unify();
+    let kept = warp::path!("quarantine")
+        .map(|| Quarantine)
+        .or(warp::path!("quarantine" / String).map(Quarantined))
+        .unify()
+        .or(warp::path!("quarantine" / String / "replay").map(|id| Judged(id, Judge::Replay)))
+        .unify()
+        .or(warp::path!("quarantine" / String / "discard").map(|id| Judged(id, Judge::Discard)))
+        .unify();
+    let history = warp::path!("backfills")
+        .map(|| Backfills)
+        .or(warp::path!("backfills" / String).map(Backfill))
+        .unify()
+        .or(warp::path!("backfills" / String / "pause").map(|id| Steered(id, Steer::Pause)))
+        .unify()
+        .or(warp::path!("backfills" / String / "resume").map(|id| Steered(id, Steer::Resume)))
+        .unify()
+        .or(warp::path!("backfills" / String / "cancel").map(|id| Steered(id, Steer::Cancel)))
+        .unify();
+    let rest = rest.or(kept).unify().or(history).unify();
     let versioned = warp::path("api").and(warp::path("v1")).and(views.or(rest).unify());
     operate.or(versioned).unify().or(warp::any().map(|| Unknown)).unify().boxed()
 }
@@ -196,11 +243,18 @@ async fn handle(api: &Arc<Api>, resource: Resource, mut call: Call) -> Result<Re
         (Query(name), &Method::GET) => declared::one(api, &name).await,
         (Query(name), &Method::DELETE) => declared::drop(api, &name).await,
         (Sql, &Method::POST) => sql::post(api, call).await,
-        (Quarantine, &Method::GET) => operate::quarantine(api, &call).await,
         (Sinks, &Method::GET) => stores::all(api).await,
         (Sink(name), &Method::GET) => stores::one(api, &name).await,
         (Sink(name), &Method::DELETE) => stores::drop(api, &name).await,
         (SinkCheck(name), &Method::POST) => stores::check(api, &name, &call).await,
+        (Quarantine, &Method::GET) => quarantine::all(api, &call).await,
+        (Quarantined(id), &Method::GET) => quarantine::one(api, &id).await,
+        (Judged(id, Judge::Replay), &Method::POST) => quarantine::replay(api, &id, call).await,
+        (Judged(id, Judge::Discard), &Method::POST) => quarantine::discard(api, &id).await,
+        (Backfills, &Method::GET) => backfills::all(api).await,
+        (Backfills, &Method::POST) => backfills::post(api, call).await,
+        (Backfill(id), &Method::GET) => backfills::one(api, &id).await,
+        (Steered(id, steer), &Method::POST) => backfills::steer(api, &id, steer).await,
         _ => Err(Problem::method(methods)),
     }
 }

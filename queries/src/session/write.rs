@@ -4,12 +4,13 @@ use super::rows::{self, Conflict, at, changes, conflicts, duplicate, fitted};
 use super::script::{deleted_from, own_query, plain_name, quoted, target};
 use super::words::sql_type;
 use super::{Answer, Inner, internal};
+use crate::catalogue::system::takes_statements;
 use crate::declare::create::defaults;
 use crate::declare::text::statements;
 use crate::rewrite::expression;
 use crate::{DeclareError, Declared};
 use arrow::array::RecordBatch;
-use dataflows::{Mode, Table};
+use dataflows::Table;
 use datafusion::common::ScalarValue;
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{
@@ -55,9 +56,7 @@ impl Inner {
     /// The table of a statement, which must be one that takes statements.
     pub(super) fn table(&self, name: &str) -> Result<Arc<Mapping>, DeclareError> {
         match self.host.catalogue().get(name) {
-            Some(Declared::Table(mapping)) if matches!(mapping.table.mode, Mode::Changes { .. }) => {
-                Ok(mapping.clone())
-            }
+            Some(Declared::Table(mapping)) if takes_statements(&mapping.table) => Ok(mapping.clone()),
             Some(Declared::Table(_)) => Err(DeclareError::Invalid(format!(
                 "the rows of table {name:?} come from events: send an event instead"
             ))),

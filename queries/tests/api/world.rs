@@ -2,7 +2,8 @@
 use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use dataflows::{Batch, Delta, Position, Tick, Time, View};
-use queries::api::host::{AppendError, DeclareError, Host, Quarantined, Query, QueryKind};
+use queries::api::backfills::{Backfills, Steer, Wanted};
+use queries::api::host::{AppendError, DeclareError, Host, Judgement, Quarantined, Query, QueryKind};
 use queries::api::{ApiConfig, serve};
 use queries::session::Session;
 use sinks::memory::{Limits, Memory};
@@ -140,7 +141,7 @@ impl Host for Fake {
         Ok(format!("stages of {view_or_sql}"))
     }
 
-    fn quarantine(&self, after: u64, limit: usize) -> Vec<Quarantined> {
+    fn quarantine(&self, after: u64, limit: usize, state: Option<&str>) -> Vec<Quarantined> {
         let record = |id: u64| Quarantined {
             id,
             position: Position { partition: 0, offset: id + 1 },
@@ -149,9 +150,31 @@ impl Host for Fake {
             reason: "not JSON".into(),
             event_id: None,
             event_source: None,
+            event_type: None,
             bytes: "{]".into(),
+            attributes: vec![],
+            state: "pending",
+            outcome: None,
+            settled: None,
         };
-        (after + 1..=3).take(limit).map(record).collect()
+        let records = (after + 1..=3).take(limit).map(record);
+        records.filter(|record| state.is_none_or(|state| record.state == state)).collect()
+    }
+
+    fn judge(&self, id: u64, judgement: Judgement) -> Result<Quarantined, DeclareError> {
+        let mut list = self.quarantine(id - 1, 1, None);
+        let state = match (id, judgement) {
+            (3, _) => return Err(DeclareError::Conflict("record 3 is discarded already".into())),
+            (_, Judgement::Discard) => "discarded",
+            (_, Judgement::Replay(None)) => "failed_again",
+            (_, Judgement::Replay(Some(_))) => "replayed",
+        };
+        let record = list.pop().ok_or_else(|| DeclareError::NotFound(format!("no record {id}")))?;
+        Ok(Quarantined { state, ..record })
+    }
+
+    fn backfills(&self) -> Option<Arc<dyn Backfills>> {
+        Some(Arc::new(History))
     }
 
     fn metrics(&self) -> String {
@@ -160,6 +183,35 @@ impl Host for Fake {
 
     fn ready(&self) -> Result<(), String> {
         Ok(())
+    }
+}
+
+/// One backfill, number 1, that is running.
+struct History;
+
+impl Backfills for History {
+    fn begin(&self, wanted: Wanted) -> Result<serde_json::Value, DeclareError> {
+        match wanted.dry_run {
+            true => Err(DeclareError::Invalid("cannot read \"/a\": no such file".into())),
+            false => Ok(serde_json::json!({"id": 1, "state": "waiting"})),
+        }
+    }
+
+    fn all(&self) -> Vec<serde_json::Value> {
+        self.one(1).into_iter().collect()
+    }
+
+    fn one(&self, id: u64) -> Option<serde_json::Value> {
+        (id == 1).then(|| serde_json::json!({"id": 1, "state": "running"}))
+    }
+
+    fn steer(&self, id: u64, steer: Steer) -> Result<serde_json::Value, DeclareError> {
+        match (id, steer) {
+            (1, Steer::Resume) => Err(DeclareError::Conflict("backfill 1 is not paused".into())),
+            (1, Steer::Pause) => Ok(serde_json::json!({"id": 1, "state": "paused"})),
+            (1, Steer::Cancel) => Ok(serde_json::json!({"id": 1, "state": "cancelled"})),
+            _ => Err(DeclareError::NotFound(format!("there is no backfill {id}"))),
+        }
     }
 }
 

@@ -1,0 +1,130 @@
+//! A dry run: the same catalogue over a copy of the log, and then the source; what differs is what would change.
+use super::Inner;
+use super::Kept;
+use super::compare::changed;
+use super::job::{Figures, Job};
+use super::run::Ended;
+use super::supply::{Choice, Choose, Supply};
+use crate::data::{self, Data};
+use crate::pipeline::{Pipeline, Setting};
+use crate::ticks::{End, Pace};
+use dataflows::Position;
+use queries::api::host::Host;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const CHUNK_BYTES: usize = 1 << 20;
+
+impl Inner {
+    /// Says what a backfill would change. Nothing of it is kept.
+    pub(super) fn rehearse(&self, job: &Job) -> Result<Ended, String> {
+        job.unchanged()?;
+        let Some(job) = self.checked(job)? else { return Ok(Ended::Interrupted) };
+        let folder = super::folder(&self.data).join(format!("{}.rehearsal", job.id));
+        let removed = || match std::fs::remove_dir_all(&folder) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+                Err(format!("cannot remove {}: {why}", folder.display()))
+            }
+            _ => Ok(()),
+        };
+        removed()?;
+        let ended = self.rehearse_in(&job, &folder);
+        removed()?;
+        ended
+    }
+
+    fn rehearse_in(&self, job: &Job, folder: &Path) -> Result<Ended, String> {
+        self.update(job.id, Kept::Later, |job| {
+            job.figures = Figures::default();
+            job.running = Some((Instant::now(), 0));
+        })?;
+        let failed = |why: crate::Error| why.to_string();
+        let data = Data::open(folder, Some(&self.catalogue)).map_err(failed)?;
+        copy(&self.data, folder)
+            .map_err(|why| format!("cannot copy the log to {}: {why}", folder.display()))?;
+        let wall = (self.setting.wall)();
+        let at_once = Some(Duration::ZERO);
+        let setting = Setting {
+            // Now stands still: what changes is what the events change.
+            wall: Arc::new(move || wall),
+            pace: Pace { wait: at_once, wait_busy: at_once, idle: None, ..self.setting.pace },
+            workers: 1,
+            backfills: false,
+            ..self.setting.clone()
+        };
+        let pipeline = Pipeline::start(data, &setting).map_err(failed)?;
+        let ended = self.rehearse_on(job, &pipeline);
+        pipeline.finish(End::Now).map_err(failed)?;
+        ended
+    }
+
+    fn rehearse_on(&self, job: &Job, pipeline: &Pipeline) -> Result<Ended, String> {
+        let failed = |why: crate::Error| why.to_string();
+        let mut supply = Supply::open(job, self.topics.as_ref())?;
+        let choose = Choose::new(job);
+        let visible = pipeline.visible();
+        // A view that was declared late is filled after the tick that declared it.
+        visible.wait(None, |reach| reach.restored).map_err(failed)?;
+        pipeline.settle().map_err(failed)?;
+        let views = pipeline.process().catalogue();
+        let views: Vec<String> = views.views().map(|compiled| compiled.view.name.to_string()).collect();
+        pipeline.process().live(&views).map_err(|why| why.to_string())?;
+        let before = pipeline.memory().read();
+        loop {
+            if !self.goes_on(job.id) {
+                return Ok(Ended::Interrupted);
+            }
+            let events = supply.next(CHUNK_BYTES)?;
+            if events.is_empty() {
+                break;
+            }
+            let mut figures =
+                Figures { read: events.len() as u64, bytes: supply.bytes_read(), ..Figures::default() };
+            let mut taken = vec![];
+            for event in events {
+                match choose.choose(&event) {
+                    Choice::Taken => taken.push(event.payload),
+                    Choice::Skipped => figures.skipped += 1,
+                    Choice::Reserved => figures.reserved += 1,
+                }
+            }
+            let ends = pipeline.log().append_wait(taken).map_err(|why| why.to_string())?;
+            visible.wait(None, |reach| reach.covers(&ends)).map_err(failed)?;
+            let own = ends.iter().map(|end| Position { partition: end.partition, offset: end.offset - 1 });
+            let intake = pipeline.shared().intake.lock().expect("no thread panics with the intake");
+            (figures.duplicates, figures.rejects) = intake.fates(own);
+            drop(intake);
+            figures.appended = ends.len() as u64;
+            self.update(job.id, Kept::Later, |job| job.figures.add(&figures))?;
+        }
+        pipeline.settle().map_err(failed)?;
+        let changes = changed(&before, &pipeline.memory().read());
+        self.update(job.id, Kept::Now, |job| job.changes = Some(changes))?;
+        Ok(Ended::Whole)
+    }
+}
+
+/// Bindings and statements first: the log that is copied after them holds what they speak of.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    for path in [data::bindings_path, data::statements_path] {
+        if path(from).exists() {
+            std::fs::copy(path(from), path(to))?;
+        }
+    }
+    copy_folder(&data::log_path(from), &data::log_path(to))
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_folder(&path, &target)?;
+        } else if path.file_name().is_none_or(|name| name != "lock") {
+            std::fs::copy(&path, &target)?;
+        }
+    }
+    Ok(())
+}
