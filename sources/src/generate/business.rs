@@ -192,7 +192,7 @@ impl Business {
     fn measure(&mut self, now_ms: u64, place: u8, out: &mut Vec<u8>) -> bool {
         let names = ["cpu", "memory", "queue", "latency"];
         self.agenda
-            .plan(if place == 3 { now_ms + 5 * MINUTE } else { now_ms }, Act::Measure((place + 1) % 4));
+            .plan(if place == 3 { now_ms + 15 * MINUTE } else { now_ms }, Act::Measure((place + 1) % 4));
         let value = 1_000 + self.random.below(9_000);
         self.write(now_ms, out, "/bss/metrics/", "com.example.bss.metric.recorded.v1", None, |json, _| {
             json.text("metricName", names[usize::from(place)]);

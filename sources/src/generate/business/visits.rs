@@ -13,9 +13,9 @@ pub(super) struct Visit {
 }
 
 impl Business {
-    /// Visitors: one for every five customers.
+    /// Visitors: one for every twenty customers.
     pub(super) fn plan_visitors(&mut self, customers: u64) {
-        for place in 0..customers.div_ceil(5) {
+        for place in 0..customers.div_ceil(20) {
             self.visits.push(Visit { session: 0, person: None, left: 0, has_cart: false });
             let at = self.config.from_ms + self.wait(6 * HOUR);
             self.agenda.plan(at, Act::Visit(place as u32));
