@@ -9,8 +9,7 @@ const FROM_MS: u64 = 1_767_225_600_000;
 const DAY_MS: u64 = 86_400_000;
 
 fn events(seed: u64, days: u64, scale: f64, shares: Shares) -> Vec<(Kind, u64, Vec<u8>)> {
-    let config =
-        BusinessConfig { seed, from_ms: FROM_MS, until_ms: FROM_MS + days * DAY_MS, scale, shares };
+    let config = BusinessConfig { seed, from_ms: FROM_MS, until_ms: FROM_MS + days * DAY_MS, scale, shares };
     let mut business = Business::new(config);
     let (mut events, mut event) = (vec![], vec![]);
     while let Some((kind, time_ms)) = business.next_into(&mut event) {

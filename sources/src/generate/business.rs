@@ -177,7 +177,7 @@ impl Business {
             Act::Line(line, step) => self.line(now_ms, line, step, out),
             Act::Use(line) => return self.use_line(now_ms, line, out),
             Act::Amend(amended) => return self.amend(now_ms, &amended, out),
-            Act::Call(call) => return Some(self.call(now_ms, &call, out)),
+            Act::Call(call) => return self.call(now_ms, &call, out),
             Act::Bill(bill, step) => self.bill(now_ms, bill, step, out),
             Act::Pay(payment, step) => self.pay(now_ms, payment, step, out),
             Act::Visit(visit) => self.visit(now_ms, visit, out),

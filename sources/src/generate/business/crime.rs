@@ -23,7 +23,7 @@ pub(super) struct Label {
 #[derive(Clone, Debug)]
 pub(super) enum Call {
     Usage {
-        line: u64,
+        line: u32,
         card: u64,
         device: u64,
         from: Option<u64>,
@@ -61,6 +61,10 @@ impl Business {
         }
     }
 
+    fn some_line(&mut self) -> u32 {
+        self.random.below(self.lines.len() as u64) as u32
+    }
+
     fn someone(&mut self) -> u32 {
         self.random.below(self.people.len() as u64) as u32
     }
@@ -87,12 +91,13 @@ impl Business {
     }
 
     pub(super) fn crime(&mut self, now_ms: u64, Crime(kind): Crime, out: &mut Vec<u8>) -> bool {
-        if self.people.is_empty() {
+        if self.people.is_empty() || self.lines.is_empty() {
             return false;
         }
         let person = self.someone();
         let first_card = self.next_number();
-        let mut labelled = None;
+        let (mut labelled, line) = (None, self.some_line());
+        let person = if matches!(kind, 7 | 8) { self.lines[line as usize].person } else { person };
         match kind {
             1 => {
                 for i in 0..8 {
@@ -148,7 +153,7 @@ impl Business {
             7 => {
                 for i in 0..100 {
                     let usage = Call::Usage {
-                        line: u64::from(person),
+                        line,
                         card: first_card + i % 4,
                         device: first_card,
                         from: None,
@@ -162,7 +167,7 @@ impl Business {
             8 => {
                 for i in 0..12 {
                     let usage = Call::Usage {
-                        line: u64::from(person),
+                        line,
                         card: first_card,
                         device: u64::from(person),
                         from: None,
@@ -175,9 +180,9 @@ impl Business {
             }
             9 => {
                 for i in 0..60 {
-                    let to = self.random.below(self.people.len() as u64);
+                    let (to, line) = (self.random.below(1_000_000), self.some_line());
                     let usage = Call::Usage {
-                        line: to,
+                        line,
                         card: first_card,
                         device: u64::from(person),
                         from: Some(first_card),
@@ -222,7 +227,7 @@ impl Business {
         false
     }
 
-    pub(super) fn call(&mut self, now_ms: u64, call: &Call, out: &mut Vec<u8>) -> Option<Used> {
+    pub(super) fn call(&mut self, now_ms: u64, call: &Call, out: &mut Vec<u8>) -> Option<Option<Used>> {
         match call.clone() {
             Call::Login { person, device, city, failed } => {
                 let kind = match failed {
@@ -244,6 +249,11 @@ impl Business {
                 self.refund(now_ms, &payment, out);
             }
             Call::Usage { line, card, device, from, to, country, seconds } => {
+                if !self.lines[line as usize].is_active {
+                    return None;
+                }
+                let (msisdn, offering) =
+                    (self.lines[line as usize].number, self.lines[line as usize].offering);
                 let number = self.next_number();
                 let subject = ("usage/", b'U', number);
                 let kind = "com.example.bss.usage.received.v1";
@@ -252,7 +262,7 @@ impl Business {
                     json.text("usageType", "voice");
                     match from {
                         Some(from) => json.id("aParty", "+216", b'x', from),
-                        None => json.id("msisdn", "+49", b's', line),
+                        None => json.id("msisdn", "+49", b'S', msisdn),
                     }
                     json.id("imsi", "", b'R', card);
                     json.id("imei", "", b'M', device);
@@ -268,9 +278,13 @@ impl Business {
                     json.id("networkRecordId", "", b'U', number);
                     json.text("status", "received");
                 });
+                // Only mobile offerings have a price for calls, their first; who is called pays nothing.
+                let quantity = seconds as i64 * 100;
+                let used = Used { line, of: 0, at_ms: now_ms, quantity };
+                return Some((from.is_none() && offering <= 2).then_some(used));
             }
         }
-        None
+        Some(None)
     }
 
     pub(super) fn label(&mut self, now_ms: u64, label: &Label, out: &mut Vec<u8>) -> bool {
