@@ -75,10 +75,12 @@ fn answer(pipeline: &Pipeline, question: &str) -> Vec<Vec<String>> {
     };
     let header = schema.fields().iter().map(|field| field.name().clone()).collect();
     let cells = |batch: &RecordBatch, i: usize| -> Vec<String> {
-        let cell = |column: &arrow::array::ArrayRef| queries::text::cell(column.as_ref(), i).unwrap_or_default();
+        let cell =
+            |column: &arrow::array::ArrayRef| queries::text::cell(column.as_ref(), i).unwrap_or_default();
         batch.columns().iter().map(cell).collect()
     };
-    let rows = rows.iter().flat_map(|batch| (0..batch.num_rows()).map(|i| cells(batch, i)).collect::<Vec<_>>());
+    let rows =
+        rows.iter().flat_map(|batch| (0..batch.num_rows()).map(|i| cells(batch, i)).collect::<Vec<_>>());
     std::iter::once(header).chain(rows).collect()
 }
 
@@ -94,7 +96,8 @@ fn run(path: &Path, catalogue: &Catalogue) -> Vec<String> {
     let mut pipeline = start(Data::open(&data, Some(only.path().to_str().unwrap())).unwrap());
     let (mut found, mut wrong, mut expected) = (vec![], vec![], vec![]);
     for section in &sections {
-        let said = |prefix: &str| section.lines.iter().filter_map(move |line| line.strip_prefix(prefix));
+        let said =
+            |prefix: &'static str| section.lines.iter().filter_map(move |line| line.strip_prefix(prefix));
         if said("-- restart").next().is_some() {
             pipeline.finish(End::Drain).unwrap();
             pipeline = start(Data::open(&data, None).unwrap());
@@ -102,8 +105,7 @@ fn run(path: &Path, catalogue: &Catalogue) -> Vec<String> {
         for sql in said("-- declare ") {
             pipeline.process().declare(sql).unwrap();
         }
-        let events: Vec<Bytes> =
-            section.events.iter().map(|event| Bytes::from(event.to_string())).collect();
+        let events: Vec<Bytes> = section.events.iter().map(|event| Bytes::from(event.to_string())).collect();
         append(&pipeline, &events);
         pipeline.settle().unwrap();
         let rows = answer(&pipeline, said("-- ? ").next().unwrap_or_else(|| panic!("{name} asks nothing")));
