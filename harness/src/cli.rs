@@ -3,6 +3,7 @@ mod check;
 mod config;
 mod demo;
 mod explain;
+mod generate;
 mod live;
 mod replay;
 mod serve;
@@ -52,6 +53,11 @@ A config file has the flags' names as keys:
   workers = 4
   skew = \"60s\"")]
     Run(Run),
+    /// Writes the events of a generated business, in the order of their arrival: NDJSON for `replay`.
+    #[command(after_help = "Examples:
+  tallyflow generate --sf 0.1 --out events.ndjson
+  tallyflow generate --sf 1 --out events.ndjson --seed 7 --from 2026-01-01 --to 2026-03-01")]
+    Generate(Generate),
     /// Takes files of events through the same pipeline to their end, and writes each view as CSV.
     #[command(after_help = "Examples:
   tallyflow replay --catalog retail events.ndjson.zst --out results
@@ -127,6 +133,28 @@ struct Serve {
 }
 
 #[derive(Args, Debug)]
+struct Generate {
+    /// How large: 1 is 5,000 customers and about a million events a month.
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    sf: f64,
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// What all draws follow from: the same seed gives the same bytes.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// The first day.
+    #[arg(long, value_name = "DAY", default_value = "2026-01-01")]
+    from: String,
+    /// The day after the last.
+    #[arg(long, value_name = "DAY", default_value = "2026-02-01")]
+    to: String,
+    /// Nothing late, doubled, corrected or malformed.
+    #[arg(long)]
+    plain: bool,
+}
+
+#[derive(Args, Debug)]
 struct Replay {
     /// The files, in order.
     #[arg(required = true, value_name = "FILE")]
@@ -186,6 +214,7 @@ impl Command {
         match self.act {
             Act::Demo(demo) => demo::run(demo).map(|()| Outcome::Well),
             Act::Run(run) => serve::run(run).map(|()| Outcome::Well),
+            Act::Generate(generate) => generate::run(&generate).map(|()| Outcome::Well),
             Act::Replay(replay) => replay::run(replay).map(|()| Outcome::Well),
             Act::Explain(explain) => explain::run(&explain).map(|()| Outcome::Well),
             Act::Check(check) => check::run(&check),

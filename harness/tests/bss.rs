@@ -123,10 +123,7 @@ fn run(path: &Path, catalogue: &Catalogue) -> Vec<String> {
         }
         if actual != expected {
             let (expected, actual) = (table(&expected), table(&actual));
-            wrong.push(format!(
-                "{name}, {}\nexpected\n{expected}\nfound\n{actual}",
-                section.title
-            ));
+            wrong.push(format!("{name}, {}\nexpected\n{expected}\nfound\n{actual}", section.title));
         }
         let report = check_now(&pipeline);
         if !(report.differences.is_empty() && report.skipped.is_empty() && report.failed.is_empty()) {
@@ -138,7 +135,9 @@ fn run(path: &Path, catalogue: &Catalogue) -> Vec<String> {
         wrong.push(format!("{name}: {} events went to quarantine", quarantined(&pipeline)));
     }
     pipeline.finish(End::Drain).unwrap();
-    wrong.extend(shuffled(folder.path(), &view, &all, found.last().unwrap()).map(|why| format!("{name}: {why}")));
+    wrong.extend(
+        shuffled(folder.path(), &view, &all, found.last().unwrap()).map(|why| format!("{name}: {why}")),
+    );
     for must in MUST {
         if !sections.iter().any(|section| section.title.starts_with(must)) {
             wrong.push(format!("{name} has no section {must}"));

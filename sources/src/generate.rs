@@ -2,12 +2,14 @@
 //!
 //! | file | what it is |
 //! |---|---|
+//! | `business.rs` | [`Business`]: the whole life of an operator at its own pace |
 //! | `life.rs` | what happens next: customers sign up, order, are billed, pay, use and browse |
 //! | `world.rs` | who and what there is: customers, order-to-cash flows, payments, subscriptions, sessions |
 //! | `write.rs`, `json.rs` | an event as CloudEvents JSON, written by hand into a buffer |
 //! | `damage.rs` | the ways in which an event is broken |
 //! | `random.rs` | seeded draws |
 //! | `pace.rs` | [`Pace`]: how many events are due |
+mod business;
 mod damage;
 mod json;
 mod life;
@@ -16,6 +18,7 @@ mod random;
 mod world;
 mod write;
 
+pub use business::{Business, BusinessConfig};
 pub use pace::Pace;
 
 use crate::Payload;

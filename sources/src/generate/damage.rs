@@ -18,6 +18,11 @@ pub(super) fn damage(random: &mut Random, event: &mut Vec<u8>) {
     }
 }
 
+/// Whether an event has what [`damage`] breaks.
+pub(super) fn can_be_damaged(event: &[u8]) -> bool {
+    member(event, "milliseconds").is_some() || member(event, "volume").is_some()
+}
+
 /// Puts another value, JSON text, in the place of a member's.
 fn replace(event: &mut Vec<u8>, name: &str, value: &str) {
     let (start, end) = member(event, name).expect("the event was written with this member");

@@ -95,6 +95,31 @@ impl<'a> Json<'a> {
         self.out.push(b'"');
     }
 
+    /// A member with a text of four decimal places.
+    pub(super) fn fine(&mut self, name: &str, ten_thousandths: u64) {
+        self.key(name);
+        self.out.push(b'"');
+        digits(self.out, ten_thousandths / 10_000, 1);
+        self.out.push(b'.');
+        digits(self.out, ten_thousandths % 10_000, 4);
+        self.out.push(b'"');
+    }
+
+    /// A member `geo` with thousandths of degrees.
+    pub(super) fn place(&mut self, latitude: i64, longitude: i64) {
+        self.member("geo");
+        for (name, value) in [("lat", latitude), ("lon", longitude)] {
+            self.key(name);
+            if value < 0 {
+                self.out.push(b'-');
+            }
+            digits(self.out, value.unsigned_abs() / 1_000, 1);
+            self.out.push(b'.');
+            digits(self.out, value.unsigned_abs() % 1_000, 3);
+        }
+        self.end();
+    }
+
     /// A member with an amount of money.
     pub(super) fn money(&mut self, name: &str, currency: &str, cents: u64) {
         self.member(name);

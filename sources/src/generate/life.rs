@@ -48,15 +48,7 @@ enum Step {
 impl Life {
     /// Before the first customer.
     pub(super) fn new(population: u32, seed: u64, start_ms: u64) -> Life {
-        let mut run = [0; 16];
-        run[..8].copy_from_slice(&seed.to_le_bytes());
-        run[8..].copy_from_slice(&start_ms.to_le_bytes());
-        let mut hash = xxhash_rust::xxh3::xxh3_64(&run);
-        let tag = std::array::from_fn(|_| {
-            let letter = b"abcdefghjkmnpqrstuvwxyz023456789"[(hash % 32) as usize];
-            hash /= 32;
-            letter
-        });
+        let tag = tag(seed, start_ms);
         Life {
             tag,
             population,
@@ -304,4 +296,17 @@ impl Life {
         let number = self.next_number();
         self.steps.insert((due_ms, number), step);
     }
+}
+
+/// The letters that all ids of a run carry.
+pub(super) fn tag(seed: u64, start_ms: u64) -> [u8; 6] {
+    let mut run = [0; 16];
+    run[..8].copy_from_slice(&seed.to_le_bytes());
+    run[8..].copy_from_slice(&start_ms.to_le_bytes());
+    let mut hash = xxhash_rust::xxh3::xxh3_64(&run);
+    std::array::from_fn(|_| {
+        let letter = b"abcdefghjkmnpqrstuvwxyz023456789"[(hash % 32) as usize];
+        hash /= 32;
+        letter
+    })
 }
