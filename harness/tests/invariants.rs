@@ -1,0 +1,118 @@
+//! What must hold at every time of the BSS catalogue: views of `queries/bss/invariants` that have no row, over a generated month.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[path = "support/drive.rs"]
+mod drive;
+
+use bytes::Bytes;
+use drive::{append, check_now};
+use harness::data::Data;
+use harness::pipeline::{Pipeline, Setting};
+use harness::ticks::{End, Pace};
+use queries::{Catalogue, Declared};
+use sources::generate::{Business, BusinessConfig, Shares};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const FROM_MS: u64 = 1_767_225_600_000;
+const DAY_MS: u64 = 86_400_000;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../queries/bss")
+}
+
+/// The events of 40 days of a small business.
+fn month(seed: u64, shares: Shares) -> Vec<Bytes> {
+    let config =
+        BusinessConfig { seed, from_ms: FROM_MS, until_ms: FROM_MS + 40 * DAY_MS, scale: 0.004, shares };
+    let mut business = Business::new(config);
+    let (mut events, mut event) = (vec![], vec![]);
+    while business.next_into(&mut event).is_some() {
+        events.push(Bytes::copy_from_slice(&event));
+    }
+    events
+}
+
+/// A catalogue of some invariants and what they read.
+fn catalogue(files: &[&str]) -> (tempfile::TempDir, BTreeSet<String>) {
+    let mut all = Catalogue::load(folder().to_str().unwrap()).unwrap();
+    let mut names = BTreeSet::new();
+    for file in files {
+        let text = fs::read_to_string(folder().join("invariants").join(file)).unwrap();
+        names.extend(all.declare(&text).unwrap().iter().map(|declared| declared.name().to_string()));
+    }
+    let out = tempfile::tempdir().unwrap();
+    for part in ["tables", "views"] {
+        fs::create_dir(out.path().join(part)).unwrap();
+    }
+    let (mut wanted, mut done): (Vec<String>, _) = (names.iter().cloned().collect(), BTreeSet::new());
+    while let Some(name) = wanted.pop() {
+        if !done.insert(name.clone()) {
+            continue;
+        }
+        let entry = all.entry(&name).unwrap();
+        let part = if matches!(entry.declared, Declared::Table(_)) { "tables" } else { "views" };
+        fs::write(out.path().join(part).join(format!("{name}.sql")), format!("{};\n", entry.sql)).unwrap();
+        wanted.extend(entry.uses.iter().cloned());
+    }
+    (out, names)
+}
+
+/// Takes the events in `steps` parts; after each no invariant has a row.
+fn hold(files: &[&str], events: &[Bytes], steps: usize, rejected: bool) {
+    let (folder, names) = catalogue(files);
+    let replay = Setting::replay(2, 1_000);
+    let at_once = Some(Duration::ZERO);
+    let pace = Pace { wait: at_once, wait_busy: at_once, ..replay.pace };
+    let data = Data::temporary(Some(folder.path().to_str().unwrap())).unwrap();
+    let pipeline = Pipeline::start(data, &Setting { pace, ..replay }).unwrap();
+    for (step, part) in events.chunks(events.len().div_ceil(steps)).enumerate() {
+        append(&pipeline, part);
+        pipeline.settle().unwrap();
+        let read = pipeline.memory().read();
+        for kept in read.views() {
+            let name = kept.shape().view().name.to_string();
+            assert_eq!(kept.errs_count(), 0, "{name} fails at step {step}");
+            if names.contains(&name) {
+                let mut rows = String::new();
+                for entry in kept.rows().iter() {
+                    kept.shape().write_json(entry.row, &mut rows);
+                }
+                assert!(rows.is_empty(), "{name} at step {step}: {rows}");
+            }
+        }
+    }
+    let report = check_now(&pipeline);
+    assert!(
+        report.differences.is_empty() && report.skipped.is_empty() && report.failed.is_empty(),
+        "{report:?}"
+    );
+    let read = pipeline.memory().read();
+    for name in ["invoices", "usage_charges", "mrr_monthly", "account_credits"] {
+        if let Some(kept) = read.view(name) {
+            assert!(kept.rows().totals().rows > 0, "{name} is empty: nothing was shown");
+        }
+    }
+    let counts = pipeline.shared().intake.lock().unwrap().counts().rejected();
+    assert_eq!(counts > 0, rejected, "{counts} events in quarantine");
+    pipeline.finish(End::Drain).unwrap();
+}
+
+#[test]
+fn money_is_never_lost() {
+    let shares = Shares { late: 0.05, duplicate: 0.03, corrected: 0.05, malformed: 0.002 };
+    hold(&["money.sql"], &month(7, shares), 40, true);
+}
+
+#[test]
+fn usage_is_never_lost() {
+    let shares = Shares { late: 0.05, duplicate: 0.03, corrected: 0.05, malformed: 0.002 };
+    hold(&["usage.sql"], &month(8, shares), 40, true);
+}
+
+#[test]
+fn a_preview_is_the_bill_where_nothing_comes_after() {
+    let shares = Shares { late: 0.0, duplicate: 0.0, corrected: 0.0, malformed: 0.0 };
+    hold(&["plain.sql"], &month(9, shares), 40, false);
+}

@@ -1,0 +1,50 @@
+-- Each of these has no row, at any time: a row is money that went astray.
+
+-- What invoices were paid, less what was charged back and refunded of it, and what is unapplied, is what was received.
+CREATE MATERIALIZED VIEW inv_payments_are_applied AS
+SELECT account_id, currency, sum(amount) AS astray
+FROM (
+    SELECT account_id, currency, unapplied - received AS amount FROM account_credits
+    UNION ALL
+    SELECT account_id, currency, paid - charged_back - refunded FROM invoices WHERE status <> 'voided'
+) f
+GROUP BY account_id, currency
+HAVING sum(amount) <> 0;
+
+-- The buckets of what is owed add up to what remains of all invoices.
+CREATE MATERIALIZED VIEW inv_buckets_are_remaining AS
+SELECT account_id, currency, sum(amount) AS astray
+FROM (
+    SELECT account_id, currency, not_due + days_1_30 + days_31_60 + days_61_90 + days_90_more + overpaid AS amount FROM ar_ageing
+    UNION ALL
+    SELECT account_id, currency, -remaining FROM invoices
+) f
+GROUP BY account_id, currency
+HAVING sum(amount) <> 0;
+
+-- Revenue as booked and as corrected is the same over all days.
+CREATE MATERIALIZED VIEW inv_revenue_is_one AS
+SELECT currency, sum(amount) AS astray
+FROM (
+    SELECT currency, revenue AS amount FROM revenue_booked
+    UNION ALL
+    SELECT currency, -revenue FROM revenue_corrected
+) f
+GROUP BY currency
+HAVING sum(amount) <> 0;
+
+-- What was recognised over all months is what was billed.
+CREATE MATERIALIZED VIEW inv_recognised_is_billed AS
+SELECT currency, sum(deferred) AS astray FROM revenue_recognition GROUP BY currency HAVING sum(deferred) <> 0;
+
+-- A month begins with what the one before ended with, and the movements lead from one to the other.
+CREATE MATERIALIZED VIEW inv_months_follow AS
+SELECT a.month, a.segment, a.currency, a.start_mrr, b.end_mrr
+FROM mrr_monthly a
+JOIN mrr_monthly b
+  ON b.segment = a.segment AND b.currency = a.currency AND b.month = (a.month - INTERVAL '1 month')::date
+WHERE a.start_mrr <> b.end_mrr
+   OR a.start_mrr + a.new_mrr + a.reactivation + a.expansion - a.contraction - a.churn <> a.end_mrr;
+
+-- Lines of bills add up to them.
+CREATE MATERIALIZED VIEW inv_lines_are_bills AS SELECT bill_id, difference FROM invoice_mismatch;
