@@ -96,7 +96,8 @@ fn run(path: &Path, catalogue: &Catalogue) -> Vec<String> {
     let mut pipeline = start(Data::open(&data, Some(only.path().to_str().unwrap())).unwrap());
     let (mut found, mut wrong, mut expected) = (vec![], vec![], vec![]);
     for section in &sections {
-        let said = |prefix: &'static str| section.lines.iter().filter_map(move |line| line.strip_prefix(prefix));
+        let said =
+            |prefix: &'static str| section.lines.iter().filter_map(move |line| line.strip_prefix(prefix));
         if said("-- restart").next().is_some() {
             pipeline.finish(End::Drain).unwrap();
             pipeline = start(Data::open(&data, None).unwrap());

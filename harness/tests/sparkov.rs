@@ -25,6 +25,7 @@ const KNOWN_AFTER: TimeDelta = TimeDelta::days(7);
 /// The file of payments; none, and a printed line, where it is missing. CI must have it.
 fn file() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/sparkov");
+    let folder = std::env::var_os("TALLYFLOW_SPARKOV").map_or(folder, PathBuf::from);
     let path = folder.join("transactions_2024-01_2024-08.csv.zst");
     if path.exists() {
         return Some(path);

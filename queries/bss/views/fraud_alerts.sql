@@ -8,23 +8,21 @@
 -- its hits are gone: then the record stays, without hits. An alert that nobody took and whose cause goes leaves no row.
 -- Evidence names the first 20 hits. Replay fires nothing again: the key is the same.
 CREATE MATERIALIZED VIEW fraud_alerts WITH (key = 'rule_id,pivot,opened_at,alert_id') AS
-WITH points AS (
-    SELECT rule_id, pivot, happened_at AS at, hit_id, happened_at AS hit_at, NULL::timestamp AS resolved_at, rule_version, customer_id, score, evidence
+WITH steps AS (
+    SELECT rule_id, pivot, hit_id, happened_at AS hit_at, rule_version, customer_id, score,
+           lag(happened_at) OVER (PARTITION BY rule_id, pivot ORDER BY happened_at, hit_id) AS before_at
     FROM fraud_hits
-    UNION ALL
-    SELECT rule_id, pivot, changed_at, alert_id, NULL, changed_at, NULL, NULL, NULL, NULL
-    FROM alert_states WHERE state = 'resolved' AND rule_id IS NOT NULL AND pivot IS NOT NULL
-), steps AS (
-    SELECT rule_id, pivot, hit_id, hit_at, rule_version, customer_id, score, evidence,
-           max(hit_at) OVER (PARTITION BY rule_id, pivot ORDER BY at, hit_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_at,
-           max(resolved_at) OVER (PARTITION BY rule_id, pivot ORDER BY at, hit_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS resolved_at
-    FROM points
+), parted AS (
+    SELECT DISTINCT s.rule_id, s.pivot, s.hit_id
+    FROM steps s
+    JOIN alert_states a ON a.rule_id = s.rule_id AND a.pivot = s.pivot AND a.state = 'resolved'
+                       AND a.changed_at >= s.before_at AND a.changed_at < s.hit_at
 ), numbered AS (
-    SELECT rule_id, pivot, hit_id, hit_at, rule_version, customer_id, score, evidence,
-           sum(CASE WHEN before_at IS NULL OR hit_at - before_at > INTERVAL '24 hours' OR resolved_at >= before_at THEN 1 ELSE 0 END)
-               OVER (PARTITION BY rule_id, pivot ORDER BY hit_at, hit_id ROWS UNBOUNDED PRECEDING) AS episode
-    FROM steps
-    WHERE hit_at IS NOT NULL
+    SELECT s.rule_id, s.pivot, s.hit_id, s.hit_at, s.rule_version, s.customer_id, s.score,
+           sum(CASE WHEN s.before_at IS NULL OR s.hit_at - s.before_at > INTERVAL '24 hours' OR p.hit_id IS NOT NULL THEN 1 ELSE 0 END)
+               OVER (PARTITION BY s.rule_id, s.pivot ORDER BY s.hit_at, s.hit_id ROWS UNBOUNDED PRECEDING) AS episode
+    FROM steps s
+    LEFT JOIN parted p ON p.rule_id = s.rule_id AND p.pivot = s.pivot AND p.hit_id = s.hit_id
 ), episodes AS (
     SELECT rule_id, pivot, min(hit_at) AS opened_at, max(hit_at) AS last_at, count(*) AS hits, max(rule_version) AS rule_version,
            max(customer_id) AS customer_id, max(score) AS score,

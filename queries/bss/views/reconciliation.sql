@@ -12,7 +12,8 @@ WITH stated AS (
     GROUP BY day, kind, coalesce(currency, '')
 ), here AS (
     SELECT a.attempted_at::date AS day, 'payment' AS kind, coalesce(p.currency, '') AS currency, count(*) AS events, sum(p.amount) AS amount
-    FROM payment_attempts a JOIN payment_states p ON p.payment_id = a.payment_id
+    FROM (SELECT payment_id, min(attempted_at) AS attempted_at FROM payment_attempts GROUP BY payment_id) a
+    JOIN payment_states p ON p.payment_id = a.payment_id
     GROUP BY a.attempted_at::date, coalesce(p.currency, '')
     UNION ALL
     SELECT billed_on, 'bill', coalesce(currency, ''), count(*), sum(gross) FROM bill_states WHERE state <> 'voided' GROUP BY billed_on, coalesce(currency, '')
