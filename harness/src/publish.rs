@@ -232,7 +232,7 @@ pub struct Publisher {
 
 impl Publisher {
     /// Goes on until the engine has ended.
-    pub fn run(mut self, outputs: crossbeam_channel::Receiver<Output>) -> Result<(), Error> {
+    pub fn run(self, outputs: crossbeam_channel::Receiver<Output>) -> Result<(), Error> {
         while let Ok(first) = outputs.recv() {
             // Held until the ticks are applied: a view is dropped before a tick or after it.
             let collector = self.collector.clone();

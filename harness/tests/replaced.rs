@@ -137,7 +137,7 @@ fn a_new_version_that_fails_leaves_the_old_one() {
     let before = run(&tallyflow, "SELECT * FROM v ORDER BY n");
     let kept = std::fs::read(folder.path().join("queries.sql")).unwrap();
     let cases = [
-        ("SELECT k, 1 / (n - 3) AS c FROM t", "division by zero"),
+        ("SELECT k, 1 / (n - 3) AS c FROM t", "divide by zero"),
         ("SELECT a.k, b.k AS l, count(*) AS c FROM t a JOIN t b ON a.n = b.n GROUP BY a.k, b.k", "state"),
     ];
     for (query, why) in cases {
