@@ -116,7 +116,8 @@ impl Pipeline {
     pub fn start(data: Data, setting: &Setting) -> Result<Pipeline, Error> {
         let catalogue = load(&data)?;
         let (log, mut repairs) = Feed::open(&data, setting)?;
-        let (bindings, torn) = Bindings::open(&data::bindings_path(data.path()))?;
+        let (bindings, torn) =
+            Bindings::open(&data::bindings_path(data.path()), snapshot::start::known(&data))?;
         repairs.extend(torn.map(|torn| format!("bindings: {} bytes cut: {}", torn.bytes, torn.reason)));
         let (statements, kept, torn) = Statements::open(&data::statements_path(data.path()))?;
         if torn > 0 {

@@ -44,12 +44,15 @@ pub struct Bindings {
     path: PathBuf,
     file: Mutex<File>,
     written: AtomicU64,
+    /// Where the last record begins.
+    written_at: AtomicU64,
     durable: AtomicU64,
 }
 
 impl Bindings {
-    /// Opens or makes the file, and cuts a torn tail.
-    pub fn open(path: &Path) -> Result<(Bindings, Option<Torn>), Error> {
+    /// Opens or makes the file, and cuts a torn tail. What stands before `known`, the time of a tick and where its record begins, is not
+    /// read.
+    pub fn open(path: &Path, known: Option<(Time, u64)>) -> Result<(Bindings, Option<Torn>), Error> {
         let failed = |why: String| Error::failed(format!("open bindings {}", path.display()), why);
         let options = File::options().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = options.map_err(|why| failed(why.to_string()))?;
@@ -57,12 +60,17 @@ impl Bindings {
         if length < MAGIC.len() as u64 {
             let made = file.set_len(0).and_then(|()| file.write_all(MAGIC)).and_then(|()| file.sync_all());
             made.and_then(|()| sync_folder(path)).map_err(|why| failed(why.to_string()))?;
-            return Ok((Bindings::of(path, file, 0), None));
+            return Ok((Bindings::of(path, file, 0, 0), None));
         }
-        let mut reader = Reader::open(path)?;
-        let mut last = 0;
+        let (mut reader, mut last) = match known.map(|(time, at)| Reader::open_at(path, time, at)) {
+            Some(Ok(Some((reader, binding)))) => (reader, binding.moment.time),
+            _ => (Reader::open(path)?, 0),
+        };
+        let mut last_at = known.filter(|(time, _)| *time == last).map_or(0, |(_, at)| at);
+        let mut next_at = reader.position;
         while let Some(binding) = reader.next()? {
-            last = binding.moment.time;
+            (last, last_at) = (binding.moment.time, next_at);
+            next_at = reader.position;
         }
         let torn = reader.torn.map(|reason| Torn { bytes: length - reader.position, reason });
         if torn.is_some() {
@@ -70,11 +78,17 @@ impl Bindings {
             cut.map_err(|why| failed(format!("its torn tail cannot be cut: {why}")))?;
         }
         file.seek(SeekFrom::Start(reader.position)).map_err(|why| failed(why.to_string()))?;
-        Ok((Bindings::of(path, file, last), torn))
+        Ok((Bindings::of(path, file, last, last_at), torn))
     }
 
-    fn of(path: &Path, file: File, last: Time) -> Bindings {
-        Bindings { path: path.to_owned(), file: Mutex::new(file), written: last.into(), durable: last.into() }
+    fn of(path: &Path, file: File, last: Time, at: u64) -> Bindings {
+        let (written, written_at, durable) = (last.into(), at.into(), last.into());
+        Bindings { path: path.to_owned(), file: Mutex::new(file), written, written_at, durable }
+    }
+
+    /// Where the record of the last tick begins, if this is its time.
+    pub fn place(&self, time: Time) -> Option<u64> {
+        (self.last() == time && time > 0).then(|| self.written_at.load(Ordering::Acquire))
     }
 
     /// The time of the last tick that is bound; 0 if none is.
@@ -94,6 +108,7 @@ impl Bindings {
             file.seek(SeekFrom::Start(start)).map_err(failed)?;
             return Err(failed(why));
         }
+        self.written_at.store(start, Ordering::Release);
         self.written.store(binding.moment.time, Ordering::Release);
         Ok(())
     }
@@ -136,6 +151,25 @@ impl Reader {
             return Err(failed("it does not begin as bindings do".into()));
         }
         Ok(Reader { path: path.to_owned(), file, length, position: MAGIC.len() as u64, last: 0, torn: None })
+    }
+
+    /// Opens the file after the record of a tick, which must begin there; none where another one does.
+    pub fn open_at(path: &Path, time: Time, at: u64) -> Result<Option<(Reader, Binding)>, Error> {
+        let mut reader = Reader::open(path)?;
+        if at < MAGIC.len() as u64 || at >= reader.length {
+            return Ok(None);
+        }
+        let failed = |why| Error::failed(format!("read bindings {}", path.display()), why);
+        reader.file.seek(SeekFrom::Start(at)).map_err(failed)?;
+        reader.position = at;
+        // Where something else stands there, it need not be a record.
+        let found = reader.next().ok().flatten().filter(|binding| binding.moment.time == time);
+        Ok(found.map(|binding| (reader, binding)))
+    }
+
+    /// The time of the tick it read last; 0 before the first.
+    pub fn last(&self) -> Time {
+        self.last
     }
 
     /// The next tick; none at the end, which a torn tail is too.
@@ -264,7 +298,7 @@ mod tests {
     fn a_tail_torn_at_any_byte_is_cut_and_appending_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bindings");
-        let (bindings, torn) = Bindings::open(&path).unwrap();
+        let (bindings, torn) = Bindings::open(&path, None).unwrap();
         assert_eq!(torn, None);
         for time in 1..=3 {
             bindings.append(&binding(time, time)).unwrap();
@@ -274,7 +308,7 @@ mod tests {
         let record = encode(&binding(1, 1)).len();
         for length in MAGIC.len() + 2 * record..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            let (bindings, torn) = Bindings::open(&path).unwrap();
+            let (bindings, torn) = Bindings::open(&path, None).unwrap();
             let cut = (length - MAGIC.len() - 2 * record) as u64;
             assert_eq!(torn.map_or(0, |torn| torn.bytes), cut);
             assert_eq!(bindings.last(), 2);
@@ -284,10 +318,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_known_need_not_be_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bindings");
+        let (bindings, _) = Bindings::open(&path, None).unwrap();
+        let places: Vec<u64> = (1..=5)
+            .map(|time| {
+                bindings.append(&binding(time, time)).unwrap();
+                bindings.place(time).unwrap()
+            })
+            .collect();
+        assert_eq!(bindings.place(4), None);
+        for known in [
+            None,
+            Some((3, places[2])),
+            Some((5, places[4])),
+            Some((3, places[1])),
+            Some((3, 9)),
+            Some((9, 1 << 40)),
+        ] {
+            let (bindings, torn) = Bindings::open(&path, known).unwrap();
+            assert_eq!((bindings.last(), bindings.place(5), torn), (5, Some(places[4]), None), "{known:?}");
+        }
+        let (mut reader, third) = Reader::open_at(&path, 3, places[2]).unwrap().unwrap();
+        assert_eq!((third, reader.last()), (binding(3, 3), 3));
+        assert_eq!(reader.next().unwrap(), Some(binding(4, 4)));
+        assert!(Reader::open_at(&path, 4, places[2]).unwrap().is_none());
+        assert!(Reader::open_at(&path, 3, places[2] + 1).unwrap().is_none());
+    }
+
+    #[test]
     fn a_flipped_bit_is_never_a_binding() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bindings");
-        let (bindings, _) = Bindings::open(&path).unwrap();
+        let (bindings, _) = Bindings::open(&path, None).unwrap();
         bindings.append(&binding(1, 1)).unwrap();
         bindings.append(&binding(2, 2)).unwrap();
         let whole = std::fs::read(&path).unwrap();
@@ -295,7 +359,7 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[byte] ^= 4;
             std::fs::write(&path, &bytes).unwrap();
-            match Bindings::open(&path) {
+            match Bindings::open(&path, None) {
                 // Only the last record may be taken for torn.
                 Ok((bindings, torn)) => assert!(torn.is_some() && bindings.last() <= 1, "byte {byte}"),
                 Err(why) => assert!(why.to_string().contains("bindings"), "{why}"),

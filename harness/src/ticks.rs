@@ -209,8 +209,9 @@ impl<S: Source + 'static> Reader<S> {
     /// Cuts what was bound. Nobody reads between two of these ticks any more, so the engine is told of many as one, but never
     /// across a time in `kept`, nor across the tick after it.
     fn repeat(&mut self, mut bound: progress::Reader, kept: &BTreeSet<Time>) -> Result<bool, Error> {
+        let mut before = bound.last();
         let mut next = bound.next()?;
-        let (mut before, mut held) = (0, 0);
+        let mut held = 0;
         while let Some(binding) = next {
             next = bound.next()?;
             let time = binding.moment.time;

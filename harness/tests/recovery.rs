@@ -6,7 +6,7 @@ mod drive;
 mod retail;
 
 use dataflows::Time;
-use drive::{append, replay, rows, workload};
+use drive::{append, copy, replay, rows, workload};
 use harness::data::{Data, bindings_path, log_path};
 use harness::pipeline::{Pipeline, Setting};
 use harness::progress;
@@ -19,19 +19,6 @@ const SEED: u64 = 7;
 
 /// Every row of every view as text.
 type Rows = std::collections::BTreeMap<String, Vec<String>>;
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
 
 /// Opens a directory again without anything new, and reads. Ticks that were small are told to the engine as one.
 fn again(path: &Path, workers: usize) -> Result<(Option<Time>, Rows), String> {

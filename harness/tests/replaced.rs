@@ -52,6 +52,15 @@ fn seen(tallyflow: &Tallyflow, view: &str) -> Option<(String, usize)> {
     Some((row, rows))
 }
 
+/// Ends all threads when one ends, in whatever way.
+struct Ends<'o>(&'o AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn readers_see_the_old_version_and_then_the_new_one_and_nothing_between() {
     for workers in [1, 2, 4] {
@@ -62,12 +71,16 @@ fn readers_see_the_old_version_and_then_the_new_one_and_nothing_between() {
             &tallyflow,
             "CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT k, sum(n) AS total FROM t GROUP BY k",
         );
+        // It is built once it can be read.
+        run(&tallyflow, "SELECT count(*) FROM v");
         let (over, seen_old, seen_new) =
             (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let (over, seen_old, seen_new, tallyflow) = (&over, &seen_old, &seen_new, &tallyflow);
+            scope.spawn(move || {
+                let _ends = Ends(over);
                 while !over.load(Ordering::Relaxed) {
-                    match seen(&tallyflow, "v") {
+                    match seen(tallyflow, "v") {
                         Some((row, rows)) if row == "{\"k\":5,\"total\":5}" && rows >= 3_000 => {
                             assert!(!seen_new.load(Ordering::Relaxed), "the old version came back");
                             seen_old.store(true, Ordering::Relaxed);
@@ -81,8 +94,8 @@ fn readers_see_the_old_version_and_then_the_new_one_and_nothing_between() {
             });
             // The world goes on meanwhile.
             let session = tallyflow.session();
-            let over = &over;
             scope.spawn(move || {
+                let _ends = Ends(over);
                 for k in 10_000.. {
                     if over.load(Ordering::Relaxed) {
                         break;
@@ -90,17 +103,17 @@ fn readers_see_the_old_version_and_then_the_new_one_and_nothing_between() {
                     session.execute(&format!("INSERT INTO t VALUES ({k}, 1)")).unwrap();
                 }
             });
-            while !seen_old.load(Ordering::Relaxed) {
+            let _ends = Ends(over);
+            while !seen_old.load(Ordering::Relaxed) && !over.load(Ordering::Relaxed) {
                 std::thread::yield_now();
             }
             run(
                 &tallyflow,
                 "CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT k, 'n' || min(n)::text AS word, count(*) AS n FROM t GROUP BY k",
             );
-            while !seen_new.load(Ordering::Relaxed) {
+            while !seen_new.load(Ordering::Relaxed) && !over.load(Ordering::Relaxed) {
                 std::thread::yield_now();
             }
-            over.store(true, Ordering::Relaxed);
         });
         // It is kept from here on, others can read it, and it can be dropped.
         run(&tallyflow, "UPDATE t SET n = 9 WHERE k = 5");
@@ -137,7 +150,7 @@ fn a_new_version_that_fails_leaves_the_old_one() {
     let before = run(&tallyflow, "SELECT * FROM v ORDER BY n");
     let kept = std::fs::read(folder.path().join("queries.sql")).unwrap();
     let cases = [
-        ("SELECT k, 1 / (n - 3) AS c FROM t", "division by zero"),
+        ("SELECT k, 1 / (n - 3) AS c FROM t", "divide by zero"),
         ("SELECT a.k, b.k AS l, count(*) AS c FROM t a JOIN t b ON a.n = b.n GROUP BY a.k, b.k", "state"),
     ];
     for (query, why) in cases {

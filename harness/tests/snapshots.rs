@@ -4,7 +4,7 @@
 mod drive;
 
 use dataflows::Time;
-use drive::{append, rows, workload};
+use drive::{append, copy, rows, workload};
 use harness::data::{Data, snapshots_path};
 use harness::intake::Counts;
 use harness::pipeline::{Pipeline, Setting};
@@ -51,19 +51,6 @@ fn see(pipeline: &Pipeline) -> Seen {
 
 fn open(path: &Path, setting: &Setting) -> Pipeline {
     Pipeline::start(Data::open(path, Some("bss")).unwrap(), setting).unwrap()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// A copy of a directory, to be changed.

@@ -24,13 +24,16 @@ impl Loaded {
     }
 }
 
+/// The snapshot that was found, with what `fits` found of it, and those that were rejected before.
+type Looked<T> = (Option<(Loaded, T)>, Vec<Rejected>);
+
 /// The newest snapshot that `fits`, with what that found, and those that were rejected before it. They are put aside.
 pub fn newest<T>(
     folder: &Path,
     not_after: Option<Time>,
     threads: usize,
     mut fits: impl FnMut(&Manifest) -> Result<T, Rejected>,
-) -> Result<(Option<(Loaded, T)>, Vec<Rejected>), Error> {
+) -> Result<Looked<T>, Error> {
     let tried = format!("look for snapshots in {}", folder.display());
     let mut rejected = vec![];
     for (time, path) in manifest::list(folder).map_err(|why| Error::failed(&tried, why))? {

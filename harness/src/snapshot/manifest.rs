@@ -38,6 +38,8 @@ pub struct Point {
     pub positions: Vec<(u32, u64)>,
     /// The last record read of each partition: partition, offset, and a hash, to tell another log from this one.
     pub anchors: Vec<(u32, u64, u64)>,
+    /// Where the tick's record begins in the bindings, where that is known.
+    pub bound_at: Option<u64>,
     /// What became of the records.
     pub counts: Counts,
 }

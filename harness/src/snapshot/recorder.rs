@@ -140,7 +140,9 @@ impl Recorder {
     fn note(&mut self, note: Note) {
         if let Some(on) = &self.on {
             // A keeper that is gone has panicked: snapshots end there, the process goes on.
-            _ = on.notes.send(note);
+            if on.notes.send(note).is_err() {
+                on.status.change(|figures| figures.off = Some("the thread of the snapshots ended".into()));
+            }
         }
     }
 }

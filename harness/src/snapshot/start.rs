@@ -35,6 +35,13 @@ pub struct Start {
     pub rejected: Vec<String>,
 }
 
+/// Where the tick of the newest snapshot is bound: what stands before it in the bindings need not be read.
+pub fn known(data: &Data) -> Option<(Time, u64)> {
+    let (_, newest) = manifest::list(&snapshots_path(data.path())).ok()?.into_iter().next()?;
+    let point = Manifest::read(&newest).ok()?.point;
+    Some((point.time, point.bound_at?))
+}
+
 /// What a snapshot is compared with.
 pub struct Log<'a> {
     /// Where the log begins.
@@ -117,6 +124,13 @@ fn record(
 fn bound_at(data: &Data, manifest: &Manifest) -> Result<progress::Reader, Rejected> {
     let point = &manifest.point;
     let other = |why: String| Rejected::new("bindings", format!("snapshot of time {}: {why}", point.time));
+    let place =
+        point.bound_at.map(|at| progress::Reader::open_at(&bindings_path(data.path()), point.time, at));
+    if let Some(Ok(Some((bound, binding)))) = place
+        && binding.positions == point.positions()
+    {
+        return Ok(bound);
+    }
     let mut bound =
         progress::Reader::open(&bindings_path(data.path())).map_err(|why| other(why.to_string()))?;
     loop {

@@ -41,6 +41,7 @@ impl Ticker {
             latest_event: self.clock.latest_event(),
             positions: self.positions.iter().map(|p| (p.partition, p.offset)).collect(),
             anchors: self.anchors.iter().map(|(p, (offset, hash))| (*p, *offset, *hash)).collect(),
+            bound_at: self.shared.bindings.place(self.clock.last()),
             ..Point::default()
         };
         let mut intake = self.shared.intake.lock().expect("no thread panics with the intake");

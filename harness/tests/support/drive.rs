@@ -31,6 +31,20 @@ pub fn append(pipeline: &Pipeline, events: &[Bytes]) {
     }
 }
 
+/// Copies a folder and all in it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 /// Replays events to their end.
 pub fn replay(data: Data, events: &[Bytes], workers: usize, tick_events: usize) -> Finished {
     let pipeline = Pipeline::start(data, &Setting::replay(workers, tick_events)).unwrap();
