@@ -354,6 +354,58 @@ fn run(data: &Path, catalogue: &Path, topics: &Topics) -> std::process::Child {
 }
 
 #[test]
+fn check_reads_kafka_beside_the_process_and_without_it() {
+    let topics = Topics::new(&SHARED.url(), 2);
+    let world = World::new();
+    topics.send(0, &(0..100).map(|n| sale(n, 3)).collect::<Vec<_>>());
+    topics.send(1, &(50..150).map(|n| sale(n, 3)).collect::<Vec<_>>());
+    let check = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tallyflow"));
+        let output = command.arg("check").arg("--data").arg(world.data()).output().unwrap();
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let mut process = run(&world.data(), &world.folder.path().join("catalogue"), &topics);
+    let mut said = String::new();
+    wait_until("it answers", || {
+        said = check();
+        said.contains("3 rows at time")
+    });
+    assert!(said.contains("no difference"), "{said}");
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let said = check();
+    assert!(said.contains("1 views, 3 rows") && said.contains("no difference"), "{said}");
+}
+
+#[test]
+fn one_of_three_brokers_killed_under_load_loses_nothing() {
+    let kafka = Service::start("kafka3");
+    let topics = Topics::replicated(&kafka.url(), 6, 3);
+    let world = World::new();
+    let pipeline = world.start(&topics).unwrap();
+    settle(&pipeline);
+    for part in 0..30 {
+        match part {
+            10 => kafka.broker("kill", 1),
+            20 => kafka.broker("start", 1),
+            _ => {}
+        }
+        let events: Vec<Payload> =
+            (part * 500..(part + 1) * 500).map(|n| Payload::Structured(sale(n, 1).into())).collect();
+        // What was not acknowledged is sent again, as any client must: duplicates do not count.
+        wait_until("it is written", || pipeline.log().append_wait(events.clone()).is_ok());
+    }
+    wait_until("it is read", || counts(&pipeline).1 == 15_000);
+    settle(&pipeline);
+    no_difference(&pipeline);
+    pipeline.finish(End::Now).unwrap();
+    let pipeline = world.start(&topics).unwrap();
+    settle(&pipeline);
+    assert_eq!(counts(&pipeline).1, 15_000);
+    pipeline.finish(End::Now).unwrap();
+}
+
+#[test]
 fn a_data_directory_keeps_the_kind_of_its_log() {
     let topics = Topics::new(&SHARED.url(), 1);
     let world = World::new();

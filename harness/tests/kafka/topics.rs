@@ -22,6 +22,7 @@ static NAMES: AtomicU32 = AtomicU32::new(0);
 /// Topics of one test.
 pub struct Topics {
     brokers: String,
+    replicas: i32,
     /// The name of its topic.
     pub name: String,
 }
@@ -29,8 +30,13 @@ pub struct Topics {
 impl Topics {
     /// A new topic at a broker.
     pub fn new(brokers: &str, partitions: i32) -> Topics {
+        Topics::replicated(brokers, partitions, 1)
+    }
+
+    /// A new topic that so many brokers hold.
+    pub fn replicated(brokers: &str, partitions: i32, replicas: i32) -> Topics {
         let name = format!("t{}-{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed));
-        let topics = Topics { brokers: brokers.to_owned(), name: name.clone() };
+        let topics = Topics { brokers: brokers.to_owned(), replicas, name: name.clone() };
         topics.create(&name, partitions);
         topics
     }
@@ -56,8 +62,8 @@ impl Topics {
     }
 
     pub fn create(&self, name: &str, partitions: i32) {
-        let topic =
-            NewTopic::new(name, partitions, TopicReplication::Fixed(1)).set("max.message.bytes", "20000000");
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.replicas))
+            .set("max.message.bytes", "20000000");
         let made = self.admin(async |admin, options| admin.create_topics([&topic], options).await.unwrap());
         made.into_iter().for_each(|one| _ = one.unwrap());
         self.known(name);
