@@ -182,7 +182,7 @@ struct Serve {
 #[derive(Args, Debug, Default, Clone)]
 struct KafkaFlags {
     /// Takes topics of Kafka as the log in place of the embedded one: HOST:PORT of one broker or several, with commas.
-    #[arg(long = "kafka", value_name = "BROKERS", requires = "topics")]
+    #[arg(long = "kafka", value_name = "BROKERS")]
     brokers: Option<String>,
     /// The topics, with commas or several times; ^ begins a regular expression. Each is read from its first offset on.
     #[arg(long = "topic", value_name = "TOPIC", value_delimiter = ',')]

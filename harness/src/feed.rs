@@ -203,7 +203,7 @@ fn keep(path: &Path, config: &KafkaConfig) -> Result<(), Error> {
     let new = file.with_extension("new");
     let written = || {
         let mut out = std::fs::File::create(&new)?;
-        out.write_all(text.as_bytes())?;
+        writeln!(out, "{text}")?;
         out.sync_all()?;
         std::fs::rename(&new, &file)?;
         std::fs::File::open(path)?.sync_all()

@@ -1,4 +1,5 @@
 //! Figures of the process in the Prometheus text format.
+use crate::feed::Feed;
 use crate::publish::Latency;
 use crate::ticker::Shared;
 use dataflows::{Position, Time};
@@ -56,6 +57,7 @@ pub fn render(shared: &Shared, read: &[Position], latency: &Latency) -> String {
     sample(&mut out, "tallyflow_ticks_underway", "", shared.underway.len() as f64);
     family(&mut out, "tallyflow_backlog_records", "gauge", "Records in the log that readers do not see yet.");
     sample(&mut out, "tallyflow_backlog_records", "", backlog(&shared.log.ends(), read) as f64);
+    log(shared, &mut out);
     histogram(latency, &mut out);
     snapshots(&shared.snapshots.now(), &mut out);
     if let Some(engine) = shared.engine.read().expect("no thread panics with the engine").as_ref() {
@@ -179,6 +181,30 @@ fn histogram(latency: &Latency, out: &mut String) {
     sample(out, "tallyflow_latency_seconds_bucket", &label("le", "+Inf"), below as f64);
     sample(out, "tallyflow_latency_seconds_sum", "", latency.sum_seconds());
     sample(out, "tallyflow_latency_seconds_count", "", below as f64);
+}
+
+/// Whether the log can be read, and which partition of which topic has which number.
+fn log(shared: &Shared, out: &mut String) {
+    family(
+        out,
+        "tallyflow_log_silent",
+        "gauge",
+        "1 while nothing new can be read of the log, or never will be.",
+    );
+    sample(out, "tallyflow_log_silent", "", f64::from(u8::from(shared.visible.now().silent.is_some())));
+    let Feed::Kafka(kafka) = &shared.log else { return };
+    family(
+        out,
+        "tallyflow_kafka_first_offset",
+        "gauge",
+        "The first offset of a partition when it was found.",
+    );
+    for of in kafka.partitions() {
+        let (number, in_topic) = (of.number.to_string(), of.partition.to_string());
+        let labels = [("partition", &number), ("topic", &of.topic), ("topic_partition", &in_topic)];
+        let labels = labels.map(|(name, value)| label(name, value).trim_matches(['{', '}']).to_owned());
+        sample(out, "tallyflow_kafka_first_offset", &format!("{{{}}}", labels.join(",")), of.first as f64);
+    }
 }
 
 fn process(out: &mut String) {

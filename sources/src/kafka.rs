@@ -326,6 +326,13 @@ impl Shared {
         Ok(())
     }
 
+    /// An event was stored before this offset: it must be read by whoever wants to have read all.
+    fn stored(&self, number: u32, end: u64) {
+        let mut state = self.state();
+        let known = state.ends.entry(number).or_default();
+        *known = end.max(*known);
+    }
+
     /// The number of a partition, which it gets now if it has none yet.
     fn number_of(&self, topic: &str, partition: i32) -> Result<u32, String> {
         let find = || {
@@ -355,15 +362,17 @@ impl Shared {
     }
 
     fn watch(&self, stopped: &Receiver<()>) {
-        let mut wait = self.config.refresh();
-        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
-            wait = self.config.refresh();
-            match self.refresh() {
+        let (mut looked, refresh) = (Instant::now(), self.config.refresh());
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(refresh.min(ASK_AGAIN)) {
+            // What others found silent is looked at soon: it may be over.
+            if looked.elapsed() < refresh && !self.is_silent() {
+                continue;
+            }
+            let looking = self.refresh();
+            looked = Instant::now();
+            match looking {
                 Ok(()) => self.state().silent = None,
-                Err(Trouble::Away(why)) => {
-                    self.silent(why);
-                    wait = wait.min(ASK_AGAIN);
-                }
+                Err(Trouble::Away(why)) => self.silent(why),
                 Err(Trouble::Lost(why)) => {
                     self.state().lost.get_or_insert(why);
                     self.notify();

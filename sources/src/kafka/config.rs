@@ -21,7 +21,8 @@ pub struct KafkaConfig {
     /// Further properties of librdkafka. A value `file:PATH` or `env:NAME` is read from there when a client is made.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, String>,
-    /// How often partitions and topics that are new are looked for, in milliseconds.
+    /// How often partitions and topics that are new are looked for, in milliseconds; 10,000 unless said.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_ms: Option<u64>,
 }
 
@@ -239,6 +240,24 @@ mod tests {
         assert_eq!(made.get("auto.offset.reset"), Some("error"));
         let missing = config(&["a"], &[("sasl.password", "env:TALLYFLOW_IS_NOT_SET")]).consumer();
         assert!(missing.unwrap_err().contains("TALLYFLOW_IS_NOT_SET"));
+    }
+
+    #[test]
+    fn clients_can_be_made_for_every_common_way_to_prove_who_one_is() {
+        for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] {
+            let properties = [
+                ("security.protocol", "SASL_SSL"),
+                ("sasl.mechanism", mechanism),
+                ("sasl.username", "somebody"),
+                ("sasl.password", "env:HOME"),
+            ];
+            let config = config(&["a"], &properties);
+            let consumer: Result<rdkafka::consumer::BaseConsumer, _> = config.consumer().unwrap().create();
+            assert!(consumer.is_ok(), "{mechanism}: {:?}", consumer.err());
+            let producer: Result<rdkafka::producer::BaseProducer, _> =
+                config.producer(1 << 20).unwrap().create();
+            assert!(producer.is_ok(), "{mechanism}: {:?}", producer.err());
+        }
     }
 
     #[test]

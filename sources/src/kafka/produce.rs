@@ -152,12 +152,14 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, delivery: Box<Delivery>) {
         let outcome = match result {
             Ok(message) => {
-                let number = self.shared.upgrade().map_or_else(
-                    || Err("the log is closed".to_owned()),
-                    |shared| shared.number_of(message.topic(), message.partition()),
-                );
-                let position = |partition| Position { partition, offset: message.offset() as u64 + 1 };
-                number.map(|number| (delivery.index, position(number))).map_err(AppendError::Unavailable)
+                let offset = message.offset() as u64 + 1;
+                let stored = || {
+                    let shared = self.shared.upgrade().ok_or("the log is closed")?;
+                    let partition = shared.number_of(message.topic(), message.partition())?;
+                    shared.stored(partition, offset);
+                    Ok::<_, String>((delivery.index, Position { partition, offset }))
+                };
+                stored().map_err(AppendError::Unavailable)
             }
             Err((why, message)) => Err(refused(message.topic(), why)),
         };

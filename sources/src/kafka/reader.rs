@@ -198,7 +198,8 @@ impl KafkaReader {
                 self.lost = Some(why);
             }
             RDKafkaErrorCode::TopicAuthorizationFailed => {
-                self.shared.silent(format!("{topic}/{partition} may not be read: {code}"));
+                self.lost =
+                    Some(format!("{topic}/{partition} may not be read: {code}; start again once it may"));
             }
             // The client itself tries again: a leader moves, a connection breaks, a topic is not known for a while.
             _ => self.shared.silent(format!("{topic}/{partition} cannot be read: {code}")),
