@@ -134,9 +134,12 @@ impl Pipeline {
         if let Some(sinks) = &setting.sinks {
             shared.outlets.start(sinks)?;
             if shared.bindings.last() > 0 {
-                kept_times.extend(shared.outlets.times());
+                let times = shared.outlets.times();
+                kept_times.extend(&times);
+                collector(&shared).stop_at(times);
             }
         }
+        collector(&shared).stop_at(setting.remember.iter().copied());
         let reader_setting = ReaderSetting {
             pace: setting.pace,
             threads: setting.workers,
@@ -267,6 +270,10 @@ fn open_log(data: &Data, partitions: u32) -> Result<(Arc<Log>, Vec<String>), Err
     });
     let repairs = repairs.collect();
     Ok((log, repairs))
+}
+
+fn collector(shared: &Shared) -> std::sync::MutexGuard<'_, Collector> {
+    shared.collector.lock().expect("no thread panics with the collector")
 }
 
 /// A thread whose failure, or panic, is told to all who wait.
