@@ -72,6 +72,7 @@ pub fn render(shared: &Shared, read: &[Position], latency: &Latency) -> String {
             own.for_each(|(figure, value)| sample(&mut out, figure, "", *value));
         }
     }
+    sinks(shared, &mut out);
     process(&mut out);
     out
 }
@@ -100,6 +101,68 @@ fn usage() -> libc::rusage {
         let mut usage = std::mem::zeroed();
         libc::getrusage(libc::RUSAGE_SELF, &mut usage);
         usage
+    }
+}
+
+/// What each sink did, and how far its store is.
+fn sinks(shared: &Shared, out: &mut String) {
+    let list = crate::outlets::serve::list(shared);
+    let figures: Vec<_> = shared.outlets.all().iter().map(|running| running.outlet().figures()).collect();
+    let families: [(&str, &str, &str, Vec<f64>); 8] = [
+        (
+            "tallyflow_sink_lag_ms",
+            "gauge",
+            "How far a store is behind what readers see, in engine time.",
+            list.iter().map(|sink| sink.lag_ms.map_or(f64::NAN, |lag| lag as f64)).collect(),
+        ),
+        (
+            "tallyflow_sink_waiting_keys",
+            "gauge",
+            "Changed keys that wait for a store.",
+            list.iter().map(|sink| sink.waiting_keys as f64).collect(),
+        ),
+        (
+            "tallyflow_sink_up",
+            "gauge",
+            "Whether deliveries reach a store.",
+            list.iter().map(|sink| if sink.state == "running" { 1.0 } else { 0.0 }).collect(),
+        ),
+        (
+            "tallyflow_sink_deliveries_total",
+            "counter",
+            "Deliveries that a store keeps.",
+            figures.iter().map(|figures| figures.deliveries as f64).collect(),
+        ),
+        (
+            "tallyflow_sink_reloads_total",
+            "counter",
+            "Views sent whole.",
+            figures.iter().map(|figures| figures.whole as f64).collect(),
+        ),
+        (
+            "tallyflow_sink_retries_total",
+            "counter",
+            "Failures after which it was tried again.",
+            figures.iter().map(|figures| figures.retries as f64).collect(),
+        ),
+        (
+            "tallyflow_sink_unknown_ends_total",
+            "counter",
+            "Deliveries whose end was not known at first.",
+            figures.iter().map(|figures| (figures.landed + figures.lost) as f64).collect(),
+        ),
+        (
+            "tallyflow_sink_moved_total",
+            "counter",
+            "How often a store was elsewhere than it had been left.",
+            figures.iter().map(|figures| figures.moved as f64).collect(),
+        ),
+    ];
+    for (name, kind, help, values) in families.iter().filter(|_| !list.is_empty()) {
+        family(out, name, kind, help);
+        for (sink, value) in list.iter().zip(values) {
+            sample(out, name, &label("sink", &sink.name), *value);
+        }
     }
 }
 

@@ -166,7 +166,9 @@ impl Pipeline {
         if let Some(sinks) = &setting.sinks {
             shared.outlets.start(sinks)?;
             if shared.bindings.last() > 0 {
-                kept_times.extend(shared.outlets.times());
+                let times = shared.outlets.times();
+                kept_times.extend(&times);
+                collector(&shared).stop_at(times);
             }
         }
         shared.snapshots.phase("tables and views installed", began.elapsed());
@@ -175,6 +177,7 @@ impl Pipeline {
             let positions = loaded.manifest.point.positions();
             source.seek(&positions).map_err(|why| Error::failed("read the log after the snapshot", why))?;
         }
+        collector(&shared).stop_at(setting.remember.iter().copied());
         let reader_setting = ReaderSetting {
             pace: setting.pace,
             threads: setting.workers,
@@ -303,6 +306,10 @@ fn load(data: &Data) -> Result<Catalogue, Error> {
     let declared: Vec<_> = catalogue.entries().iter().map(|entry| entry.declared.clone()).collect();
     maintainable(&declared).map_err(refused)?;
     Ok(catalogue)
+}
+
+fn collector(shared: &Shared) -> std::sync::MutexGuard<'_, Collector> {
+    shared.collector.lock().expect("no thread panics with the collector")
 }
 
 /// A thread whose failure, or panic, is told to all who wait.

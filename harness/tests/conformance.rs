@@ -195,3 +195,26 @@ fn what_postgresql_cannot_hold_stops_the_sink_and_names_the_row() {
     assert!(matches!(&why, SinkError::Fatal(text) if text.contains("column \"value\" of row")), "{why}");
     assert_eq!(sink.open().unwrap().time, Some(10));
 }
+
+#[test]
+fn a_server_is_trusted_as_far_as_was_said() {
+    let (server, _) = server();
+    let ((bouncer, certificate), (_other, stranger)) =
+        (Bouncer::with_tls(server.folder()).unwrap(), Bouncer::with_tls(server.folder()).unwrap());
+    let open = |host: &str, more: &str| {
+        let url = format!("postgres://postgres@{host}:{}/postgres?{more}", bouncer.port());
+        Tables(url).writer("p").open().map(|_| ()).map_err(|why| why.to_string())
+    };
+    let root = |file: &std::path::Path| format!("sslmode=verify-full&sslrootcert={}", file.display());
+    open("localhost", "").unwrap();
+    open("127.0.0.1", "sslmode=require").unwrap();
+    open("localhost", &root(&certificate)).unwrap();
+    let refused = [
+        ("localhost", "sslmode=disable".to_owned()),
+        ("localhost", root(&stranger)),
+        ("127.0.0.1", root(&certificate)),
+    ];
+    for (host, more) in refused {
+        assert!(open(host, &more).is_err(), "{host} {more}");
+    }
+}

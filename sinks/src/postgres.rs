@@ -33,6 +33,8 @@ use tokio::runtime::Runtime;
 
 /// Beyond this nothing is waited for: statements are stopped by the server long before.
 const CALL_WAIT: Duration = Duration::from_secs(900);
+/// Turns that the tasks of connections get to close them.
+const GOODBYES: usize = 16;
 const SCHEMA_DEFAULT: &str = "tallyflow";
 
 /// What a store is to this pipeline.
@@ -91,8 +93,12 @@ impl Sink for Postgres {
         // Whatever goes wrong, the connection is given up: its transaction ends, and opening says what was kept.
         let mut writer =
             self.writer.take().ok_or_else(|| SinkError::Retry("the store was not opened".into()))?;
-        within(&self.runtime, write::apply(&mut writer, &self.names, delivery))?;
-        self.writer = Some(writer);
+        let names = &self.names;
+        let done = within(&self.runtime, async move {
+            write::apply(&mut writer, names, delivery).await?;
+            Ok(writer)
+        });
+        self.writer = Some(done?);
         Ok(())
     }
 
@@ -102,7 +108,14 @@ impl Sink for Postgres {
 }
 
 fn within<T>(runtime: &Runtime, act: impl Future<Output = Result<T, SinkError>>) -> Result<T, SinkError> {
-    let bounded = runtime.block_on(async { tokio::time::timeout(CALL_WAIT, act).await });
+    let bounded = runtime.block_on(async {
+        let done = tokio::time::timeout(CALL_WAIT, act).await;
+        // Connections that were given up are driven by tasks, and these only while something is waited for.
+        for _ in 0..GOODBYES {
+            tokio::task::yield_now().await;
+        }
+        done
+    });
     bounded.unwrap_or_else(|_| Err(SinkError::Retry(format!("no answer in {} s", CALL_WAIT.as_secs()))))
 }
 

@@ -3,7 +3,7 @@ use super::{Output, Seal};
 use crate::codec::Codec;
 use crate::tap::consolidate;
 use crate::{Batch, Delta, Diff, Failure, Tick, Time, View};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Puts the workers' shares together: a tick is ready when every view is complete at every worker.
@@ -15,6 +15,8 @@ pub struct Collector {
     beside: BTreeMap<Arc<str>, Collected>,
     /// Everything before has been given out.
     lower: Time,
+    /// Times at which a tick ends, whatever has come beyond them.
+    stops: BTreeSet<Time>,
 }
 
 /// How far the new version of a view is.
@@ -60,7 +62,12 @@ const NEAR: Time = 1_000;
 impl Collector {
     /// For so many workers.
     pub fn new(workers: usize) -> Collector {
-        Collector { told: vec![0; workers], views: BTreeMap::new(), beside: BTreeMap::new(), lower: 0 }
+        Collector { told: vec![0; workers], views: BTreeMap::new(), beside: BTreeMap::new(), lower: 0, stops: BTreeSet::new() }
+    }
+
+    /// Has a tick end at each of these times that the workers are told of.
+    pub fn stop_at(&mut self, times: impl IntoIterator<Item = Time>) {
+        self.stops.extend(times);
     }
 
     /// A view was created. Unless nothing has been given out yet, it holds nobody back until its first rows are complete.
@@ -167,6 +174,7 @@ impl Collector {
         }
         let awaited = self.views.values().filter(|c| c.awaited).map(Collected::upper);
         let upper = awaited.min().unwrap_or(Time::MAX).min(told + 1);
+        let upper = self.stops.range(self.lower..).next().map_or(upper, |stop| upper.min(stop + 1));
         if upper <= self.lower {
             return None;
         }

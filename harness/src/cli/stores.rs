@@ -7,7 +7,7 @@ use crate::clock::Follow;
 use crate::data::{self, Data, Holder};
 use crate::outlets::compare::{self, Compared};
 use crate::outlets::{self, outlet::Outlet, spec};
-use crate::pipeline::{Pipeline, Setting};
+use crate::pipeline::{Finished, Pipeline, Setting};
 use crate::statements;
 use crate::ticks::End;
 use dataflows::{Time, View};
@@ -112,7 +112,7 @@ fn stopped(args: &Check) -> Result<Vec<Compared>, Error> {
         remember: remember.into_iter().collect(),
         ..Setting::replay(workers(args.workers), super::TICK_EVENTS_DEFAULT)
     };
-    let finished = Pipeline::start(data, &setting)?.finish(End::Drain)?;
+    let Finished { data, shared } = Pipeline::start(data, &setting)?.finish(End::Drain)?;
     let mut found = vec![];
     for (sink, view, content) in held {
         let failed = |why: &str| Compared {
@@ -123,7 +123,7 @@ fn stopped(args: &Check) -> Result<Vec<Compared>, Error> {
         };
         found.push(match content {
             Err(why) => failed(&why),
-            Ok(content) => match content.time.map(|time| finished.shared.outlets.remembered(time)) {
+            Ok(content) => match content.time.map(|time| shared.outlets.remembered(time)) {
                 None => failed("the store does not have it"),
                 Some(None) => failed("the log does not know the store's time"),
                 Some(Some(read)) => match read.view(&view.name) {
@@ -133,9 +133,11 @@ fn stopped(args: &Check) -> Result<Vec<Compared>, Error> {
             },
         });
     }
+    // The log is opened once more.
+    drop(shared);
     if args.repair && found.iter().any(|compared| !compared.is_well()) {
         let setting = Setting { sinks: Some(config), ..settled.setting };
-        let pipeline = Pipeline::start(finished.data, &setting)?;
+        let pipeline = Pipeline::start(data, &setting)?;
         pipeline.visible().wait(Some(REPAIR_WAIT), |reach| reach.restored && reach.time > 0)?;
         for running in pipeline.shared().outlets.all() {
             // What differs is named once the outlet knows its views.

@@ -1,4 +1,5 @@
 //! Views whose rows change at random, as an engine's would: what an outlet is offered, and what each view held at each time.
+#![allow(dead_code, reason = "each test file drives its own part")]
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use dataflows::{Batch, Delta, Position, Tick, Time, View};
@@ -161,6 +162,17 @@ impl World {
             offers.push(offer(&told, self.memory.read(), &self.building));
         }
         offers
+    }
+
+    /// The views that are there.
+    pub fn views(&self) -> Vec<Arc<View>> {
+        self.views.values().map(|(view, _, _)| view.clone()).collect()
+    }
+
+    /// What a view held at a time.
+    pub fn held(&self, name: &str, time: Time) -> BTreeMap<String, i64> {
+        let contents = self.past.get(&time).unwrap_or_else(|| panic!("no tick ended at {time}"));
+        contents[name].1.clone()
     }
 
     /// The store holds exactly what the views held at its time.

@@ -1,7 +1,7 @@
 //! A PgBouncer of its own, in transaction mode, before a PostgreSQL that is reached by a socket; stopped when dropped.
 use std::io;
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -19,6 +19,51 @@ pub struct Bouncer {
 impl Bouncer {
     /// Starts one before the server whose socket is in a folder.
     pub fn start(socket: &Path) -> io::Result<Bouncer> {
+        Bouncer::with(socket, |_| Ok(String::new()))
+    }
+
+    /// The same, to be reached by TLS only; also the file of its certificate, which is for `localhost`.
+    pub fn with_tls(socket: &Path) -> io::Result<(Bouncer, std::path::PathBuf)> {
+        let mut file = std::path::PathBuf::new();
+        let bouncer = Bouncer::with(socket, |folder| {
+            let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
+            let mut make = Command::new("openssl");
+            make.args([
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "30",
+                "-subj",
+                "/CN=localhost",
+            ]);
+            make.args([
+                "-addext",
+                "subjectAltName=DNS:localhost",
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
+            ]);
+            make.arg("-keyout").arg(&key).arg("-out").arg(&certificate).stderr(Stdio::null());
+            let made = make.status()?;
+            if !made.success() {
+                return Err(io::Error::other(format!("openssl: {made}")));
+            }
+            let (uid, gid) = owner(socket)?;
+            chown(&key, Some(uid), Some(gid))?;
+            let text = format!(
+                "client_tls_sslmode = require\nclient_tls_key_file = {}\nclient_tls_cert_file = {}\n",
+                key.display(),
+                certificate.display()
+            );
+            file = certificate;
+            Ok(text)
+        })?;
+        Ok((bouncer, file))
+    }
+
+    fn with(socket: &Path, more: impl FnOnce(&Path) -> io::Result<String>) -> io::Result<Bouncer> {
         let folder = TempDir::with_prefix("tallyflow-bouncer-")?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let settings = folder.path().join("pgbouncer.ini");
@@ -28,15 +73,14 @@ impl Bouncer {
              max_client_conn = 50\nignore_startup_parameters = extra_float_digits\n",
             socket.display()
         );
+        let text = text + &more(folder.path())?;
         std::fs::write(&settings, text)?;
         let mut command = Command::new(PROGRAM);
         command.arg(&settings).stdout(Stdio::null()).stderr(Stdio::null());
         // SAFETY: reads a number of the process.
         if unsafe { libc::geteuid() } == 0 {
             // It refuses to run as root; the owner of the socket may reach the server.
-            let owner = std::fs::metadata(socket)?;
-            let (uid, gid) =
-                (std::os::unix::fs::MetadataExt::uid(&owner), std::os::unix::fs::MetadataExt::gid(&owner));
+            let (uid, gid) = owner(socket)?;
             chown(folder.path(), Some(uid), Some(gid))?;
             command.uid(uid).gid(gid);
         }
@@ -51,10 +95,20 @@ impl Bouncer {
         Err(io::Error::other("it does not answer"))
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// How tokio-postgres reaches it.
     pub fn address(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
+}
+
+fn owner(socket: &Path) -> io::Result<(u32, u32)> {
+    let owner = std::fs::metadata(socket)?;
+    Ok((owner.uid(), owner.gid()))
 }
 
 impl Drop for Bouncer {

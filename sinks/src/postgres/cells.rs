@@ -53,7 +53,7 @@ impl Form {
             Timestamp(_, None) => Form::Timestamp,
             Timestamp(_, Some(_)) => Form::TimestampTz,
             Interval(_) | Duration(_) => Form::Cast("interval".into()),
-            Dictionary(_, values) => Form::of(values),
+            Dictionary(_, values) if Form::of(values) == Form::Text => Form::Text,
             List(item) | LargeList(item) | ListView(item) | LargeListView(item) | FixedSizeList(item, _) => {
                 match Form::of(item.data_type()) {
                     // Lists of unequal length within a list are no array there.
@@ -213,7 +213,8 @@ fn write(form: &Form, value: &Value<'_>, out: &mut BytesMut) -> Result<(), Strin
         }
         (Form::Timestamp | Form::TimestampTz, Value::Timestamp(ns, _)) => {
             whole_us(*ns, value)?;
-            out.put_i64(wide(ns.div_euclid(1_000))? - EPOCH_US);
+            let us = wide(ns.div_euclid(1_000))?.checked_sub(EPOCH_US).ok_or("the time is too early")?;
+            out.put_i64(us);
         }
         (_, Value::Text(text)) => {
             check_text(text)?;
