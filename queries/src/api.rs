@@ -11,6 +11,7 @@
 //! | `events`, `declared`, `operate` | ingestion, queries, health and metrics |
 //! | `sql` | statements in, answers out |
 //! | `meter` | what the API counts of itself |
+//! | `outside` | the reads of a process that holds no engine, from stores outside |
 mod call;
 mod changes;
 mod cursor;
@@ -21,12 +22,14 @@ mod list;
 mod literal;
 mod meter;
 mod operate;
+mod outside;
 mod problem;
 mod routes;
 mod server;
 mod sql;
 mod views;
 
+pub use outside::{Stores, serve_stores};
 pub use server::serve;
 
 use crate::session::Session;

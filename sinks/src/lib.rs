@@ -5,9 +5,11 @@
 //! | [`memory`] | `Memory` | every view's current rows by key, at one time for all views: what the HTTP API reads |
 //! | [`delivery`] | `Delivery` | what a store outside the process is to hold next |
 //! | [`redis`] | `Redis` | hashes and streams of a Redis |
+//! | [`stored`] | `Stored` | a view as a store outside has it, read without an engine |
 pub mod delivery;
 pub mod memory;
 pub mod redis;
+pub mod stored;
 
 use dataflows::{Position, Time, View};
 use delivery::Delivery;

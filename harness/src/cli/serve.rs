@@ -108,11 +108,11 @@ async fn wait(pipeline: &Pipeline, over: impl Future<Output = ()>) -> Result<(),
     Ok(())
 }
 
-fn address_of(listener: &TcpListener, asked: &str) -> String {
+pub(super) fn address_of(listener: &TcpListener, asked: &str) -> String {
     listener.local_addr().map_or_else(|_| asked.to_owned(), |address| address.to_string())
 }
 
-fn listen(address: &str) -> Result<TcpListener, Error> {
+pub(super) fn listen(address: &str) -> Result<TcpListener, Error> {
     let listener = TcpListener::bind(address).map_err(|why| {
         let why = match why.kind() {
             std::io::ErrorKind::AddrInUse => {
