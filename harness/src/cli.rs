@@ -6,6 +6,7 @@ mod demo;
 mod explain;
 mod generate;
 mod live;
+mod reads;
 mod quarantine;
 mod remote;
 mod replay;
@@ -72,6 +73,14 @@ A config file has the flags' names as keys:
   tallyflow generate --sf 0.1 --out events.ndjson
   tallyflow generate --sf 1 --out events.ndjson --seed 7 --from 2026-01-01 --to 2026-03-01")]
     Generate(Generate),
+    /// Answers reads from the stores that an engine keeps, without one: so that reads scale out.
+    #[command(after_help = "Examples:
+  tallyflow serve --postgres postgres://reader@db/app --redis redis://cache:6379
+  tallyflow serve --postgres env:READER_URL --listen 0.0.0.0:8081
+
+Rows are listed from PostgreSQL, each answer from one snapshot with its time; single rows are read from Redis where it is
+named, else from PostgreSQL. GET /api/v1/views, /api/v1/views/{name}, /api/v1/views/{name}/{key}, with ?at_least= and &wait=.")]
+    Serve(reads::Reads),
     /// Takes files of events through the same pipeline to their end, and writes each view as CSV.
     #[command(after_help = "Examples:
   tallyflow replay --catalog retail events.ndjson.zst --out results
@@ -290,6 +299,7 @@ impl Command {
             Act::Demo(demo) => demo::run(demo).map(|()| Outcome::Well),
             Act::Run(run) => serve::run(run).map(|()| Outcome::Well),
             Act::Generate(generate) => generate::run(&generate).map(|()| Outcome::Well),
+            Act::Serve(reads) => reads::run(reads).map(|()| Outcome::Well),
             Act::Replay(replay) => replay::run(replay).map(|()| Outcome::Well),
             Act::Explain(explain) => explain::run(&explain).map(|()| Outcome::Well),
             Act::Check(check) if check.sinks => stores::run(&check),

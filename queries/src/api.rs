@@ -13,6 +13,7 @@
 //! | `quarantine`, [`backfills`] | what does not count, and history brought in |
 //! | `sql` | statements in, answers out |
 //! | `meter` | what the API counts of itself |
+//! | `outside` | the reads of a process that holds no engine, from stores outside |
 pub mod backfills;
 mod call;
 mod changes;
@@ -24,6 +25,7 @@ mod list;
 mod literal;
 mod meter;
 mod operate;
+mod outside;
 mod problem;
 mod quarantine;
 mod routes;
@@ -32,6 +34,7 @@ mod sql;
 mod stores;
 mod views;
 
+pub use outside::{Stores, serve_stores};
 pub use server::serve;
 
 use crate::session::Session;

@@ -7,11 +7,13 @@
 //! | [`model`] | `Model` | a store outside, in memory: for tests and simulations |
 //! | [`postgres`] | `Postgres` | tables of a PostgreSQL |
 //! | [`redis`] | `Redis` | hashes and streams of a Redis |
+//! | [`stored`] | `Stored` | a view as a store outside has it, read without an engine |
 pub mod delivery;
 pub mod memory;
 pub mod model;
 pub mod postgres;
 pub mod redis;
+pub mod stored;
 
 use dataflows::{Position, Time, View};
 use delivery::Delivery;

@@ -163,6 +163,12 @@ impl Redis {
         Redis { options, pipeline: pipeline.to_owned(), scripts: Scripts::new(), owned: None }
     }
 
+    /// A writer by options as they are declared. Each sink needs a prefix of its own.
+    pub fn declared(pipeline: &str, options: &BTreeMap<String, String>) -> Result<Redis, SinkError> {
+        let options = Options::parse(options).map_err(|why| SinkError::Fatal(format!("redis: {why}")))?;
+        Ok(Redis::new(pipeline, options))
+    }
+
     fn shard(&self, view: &str, shard: usize) -> ShardKeys {
         ShardKeys::new(&self.options.prefix, view, shard)
     }
@@ -221,7 +227,9 @@ impl Redis {
                 least = greatest + 1;
                 continue;
             }
-            let latest = tables.values().flat_map(|table| &table.shards).map(|shard| shard.time).max();
+            // A view that is not known is sent whole, whatever its shards hold.
+            let known = tables.values().filter(|table| table.definition != 0);
+            let latest = known.flat_map(|table| &table.shards).map(|shard| shard.time).max();
             let pending = sink.pending.max(latest).filter(|pending| Some(*pending) > sink.time);
             let (epoch, time, checked) = (sink.epoch, sink.time, Instant::now());
             return Ok((Owned { link, epoch, time, pending, tables, checked }, sink.positions));

@@ -11,6 +11,7 @@ use proxy::Proxy;
 use services::Service;
 use sinks::redis::read::Reader;
 use sinks::redis::{Options, Redis};
+use sinks::stored::Stored;
 use sinks::{Content, Sink, SinkError};
 use std::collections::BTreeMap;
 use world::{Starting, World, client, options, sink, stored, streamed};
@@ -356,12 +357,15 @@ fn a_reader_finds_rows_by_key() {
     let mut sink = sink(&server.url());
     world.bring(&mut sink).unwrap();
     let mut reader = Reader::new(options(&server.url()));
-    assert_eq!(reader.time().unwrap(), Some(world.time));
+    let (reached, views) = reader.views().unwrap();
+    assert_eq!((reached.time, reached.positions.len()), (Some(world.time), 2));
     let view = world.views()[0].clone();
+    let stored = views.iter().find(|stored| stored.name == view.name).unwrap();
+    assert_eq!((&stored.schema, &stored.key), (&view.schema, &view.key));
     let content = world.content(&view);
     let mut found = 0;
     for id in 0..3_000 {
-        let row = reader.get(&view, true, &[Value::Int(id)]).unwrap().unwrap();
+        let row = reader.get(stored, &[Value::Int(id)]).unwrap().unwrap();
         assert_eq!(row.time, world.time);
         if let Some((text, 1)) = row.row {
             assert!(content.rows.contains(&(text, 1)));
@@ -369,7 +373,8 @@ fn a_reader_finds_rows_by_key() {
         }
     }
     assert_eq!(found, content.rows.len());
-    assert_eq!(reader.get(&world::view("none", vec![0], ""), true, &[Value::Int(1)]).unwrap(), None);
+    let other = Stored { definition: 7, ..stored.clone() };
+    assert_eq!(reader.get(&other, &[Value::Int(1)]).unwrap(), None);
 }
 
 #[test]

@@ -122,11 +122,11 @@ fn ready(pipeline: &Pipeline, took: Duration) -> String {
     format!("tallyflow: ready {} ms after listening ({})", took.as_millis(), phases.join(", "))
 }
 
-fn address_of(listener: &TcpListener, asked: &str) -> String {
+pub(super) fn address_of(listener: &TcpListener, asked: &str) -> String {
     listener.local_addr().map_or_else(|_| asked.to_owned(), |address| address.to_string())
 }
 
-fn listen(address: &str) -> Result<TcpListener, Error> {
+pub(super) fn listen(address: &str) -> Result<TcpListener, Error> {
     let listener = TcpListener::bind(address).map_err(|why| {
         let why = match why.kind() {
             std::io::ErrorKind::AddrInUse => {

@@ -151,12 +151,18 @@ impl AtLeast {
         Ok(())
     }
 
-    fn is_met(&self, time: Option<Time>, positions: &[Position]) -> bool {
+    /// Whether this is far enough.
+    pub(super) fn is_met(&self, time: Option<Time>, positions: &[Position]) -> bool {
         time.is_some_and(|time| time >= self.time)
             && self.positions.iter().all(|wanted| {
                 wanted.offset == 0
                     || positions.iter().any(|p| p.partition == wanted.partition && p.offset >= wanted.offset)
             })
+    }
+
+    /// How long it waits.
+    pub(super) fn wait_max(&self, config: &ApiConfig) -> Duration {
+        self.wait.unwrap_or(Duration::from_secs(2)).min(config.at_least_wait_max)
     }
 
     /// Waits until the store has come that far.
@@ -168,7 +174,7 @@ impl AtLeast {
         if *self == AtLeast::default() {
             return Err(Problem::unavailable("no view can be read yet: the first tick is still to come"));
         }
-        let wait = self.wait.unwrap_or(Duration::from_secs(2)).min(api.config.at_least_wait_max);
+        let wait = self.wait_max(&api.config);
         let (mut reached, mut closing) = (api.memory.watch(), api.closing.clone());
         let met = |reached: &std::sync::Arc<Reached>| self.is_met(reached.time, &reached.positions);
         let result = tokio::select! {
@@ -176,19 +182,20 @@ impl AtLeast {
             () = closed(&mut closing) => return Err(Problem::unavailable("shutting down")),
         };
         let read = api.memory.read();
-        if result { Ok(read) } else { Err(late(wait, &read)) }
+        if result { Ok(read) } else { Err(late(wait, read.time(), read.positions())) }
     }
 }
 
-fn late(wait: Duration, read: &Read) -> Problem {
-    let time = read.time().map_or_else(|| "none".to_string(), |time| time.to_string());
+/// What was asked for has not come in time.
+pub(super) fn late(wait: Duration, reached: Option<Time>, positions: &[Position]) -> Problem {
+    let time = reached.map_or_else(|| "none".to_string(), |time| time.to_string());
     let detail = format!(
         "what was asked for is not readable after {} ms; the time reached is {time}",
         wait.as_millis()
     );
-    let positions = read.positions().iter().map(|p| json!({"partition": p.partition, "offset": p.offset}));
+    let positions = positions.iter().map(|p| json!({"partition": p.partition, "offset": p.offset}));
     Problem::new(StatusCode::GATEWAY_TIMEOUT, "too-early", "The views are not there yet", detail)
-        .with("time", json!(read.time()))
+        .with("time", json!(reached))
         .with("positions", positions.collect::<Vec<_>>())
 }
 

@@ -16,23 +16,59 @@ const LIMIT_MAX: usize = 10_000;
 
 /// A listing, understood.
 pub(super) struct List {
-    filters: Vec<Filter>,
+    pub(super) filters: Vec<Filter>,
     /// Columns, and whether descending.
-    order: Vec<(usize, bool)>,
-    limit: usize,
+    pub(super) order: Vec<(usize, bool)>,
+    pub(super) limit: usize,
     cursor: Option<Cursor>,
-    scope: String,
+    pub(super) scope: String,
 }
 
-struct Filter {
-    column: usize,
-    test: Test,
+pub(super) struct Filter {
+    pub(super) column: usize,
+    pub(super) test: Test,
 }
 
-enum Test {
+pub(super) enum Test {
     Null,
     NotNull,
-    Compare(fn(Ordering) -> bool, Literal),
+    Compare(Comparison, Literal),
+}
+
+/// How a value stands to another.
+#[derive(Clone, Copy)]
+pub(super) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    fn accepts(self, order: Ordering) -> bool {
+        match self {
+            Comparison::Equal => order.is_eq(),
+            Comparison::NotEqual => order.is_ne(),
+            Comparison::Less => order.is_lt(),
+            Comparison::LessOrEqual => order.is_le(),
+            Comparison::Greater => order.is_gt(),
+            Comparison::GreaterOrEqual => order.is_ge(),
+        }
+    }
+
+    /// As SQL writes it.
+    pub(super) fn operator(self) -> &'static str {
+        match self {
+            Comparison::Equal => "=",
+            Comparison::NotEqual => "<>",
+            Comparison::Less => "<",
+            Comparison::LessOrEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterOrEqual => ">=",
+        }
+    }
 }
 
 impl Test {
@@ -40,8 +76,8 @@ impl Test {
         match self {
             Test::Null => *value == Value::Null,
             Test::NotNull => *value != Value::Null,
-            Test::Compare(accepts, literal) => {
-                *value != Value::Null && accepts(value.compare(&literal.value()))
+            Test::Compare(comparison, literal) => {
+                *value != Value::Null && comparison.accepts(value.compare(&literal.value()))
             }
         }
     }
@@ -64,24 +100,10 @@ pub(super) fn at_least(
 impl List {
     /// What the parameters mean for a view.
     pub(super) fn parse(api: &Api, kept: &Kept, parameters: &[(String, String)]) -> Result<List, Problem> {
-        let schema = &kept.shape().view().schema;
-        let mut list =
-            List { filters: vec![], order: vec![], limit: LIMIT, cursor: None, scope: String::new() };
-        let mut cursor = None;
         // A cursor belongs to one view, its filters and its order.
-        let mut scope = format!("{} {}", kept.incarnation(), kept.shape().view().name);
-        for (name, value) in parameters {
-            match name.as_str() {
-                "limit" => list.limit = limit(value)?,
-                "cursor" => cursor = Some(value),
-                "order" => list.order = order(schema, value)?,
-                _ => list.filters.push(filter(schema, name, value)?),
-            }
-            if !matches!(name.as_str(), "limit" | "cursor") {
-                scope += &format!(" {name:?}={value:?}");
-            }
-        }
-        list.scope = scope;
+        let view = kept.shape().view();
+        let scope = format!("{} {}", kept.incarnation(), view.name);
+        let (mut list, cursor) = List::of(&view.schema, scope, parameters)?;
         if let Some(text) = cursor {
             let unknown = || {
                 Problem::bad(
@@ -91,6 +113,28 @@ impl List {
             list.cursor = Some(api.cursors.read(&list.scope, text).ok_or_else(unknown)?);
         }
         Ok(list)
+    }
+
+    /// What the parameters mean for columns, and the cursor that they hold.
+    pub(super) fn of<'a>(
+        schema: &Schema,
+        scope: String,
+        parameters: &'a [(String, String)],
+    ) -> Result<(List, Option<&'a str>), Problem> {
+        let mut list = List { filters: vec![], order: vec![], limit: LIMIT, cursor: None, scope };
+        let mut cursor = None;
+        for (name, value) in parameters {
+            match name.as_str() {
+                "limit" => list.limit = limit(value)?,
+                "cursor" => cursor = Some(value.as_str()),
+                "order" => list.order = order(schema, value)?,
+                _ => list.filters.push(filter(schema, name, value)?),
+            }
+            if !matches!(name.as_str(), "limit" | "cursor") {
+                list.scope += &format!(" {name:?}={value:?}");
+            }
+        }
+        Ok((list, cursor))
     }
 
     /// Whether every row may have to be looked at.
@@ -232,13 +276,13 @@ fn filter(schema: &Schema, name: &str, value: &str) -> Result<Filter, Problem> {
     };
     let column = index(schema, column)?;
     let field = schema.field(column);
-    let accepts: fn(Ordering) -> bool = match word {
-        "eq" => Ordering::is_eq,
-        "ne" => Ordering::is_ne,
-        "lt" => Ordering::is_lt,
-        "lte" => Ordering::is_le,
-        "gt" => Ordering::is_gt,
-        "gte" => Ordering::is_ge,
+    let comparison = match word {
+        "eq" => Comparison::Equal,
+        "ne" => Comparison::NotEqual,
+        "lt" => Comparison::Less,
+        "lte" => Comparison::LessOrEqual,
+        "gt" => Comparison::Greater,
+        "gte" => Comparison::GreaterOrEqual,
         "null" => {
             return match value {
                 "true" => Ok(Filter { column, test: Test::Null }),
@@ -256,5 +300,5 @@ fn filter(schema: &Schema, name: &str, value: &str) -> Result<Filter, Problem> {
     let literal = Literal::parse(field.data_type(), value).map_err(|why| {
         Problem::bad(format!("column \"{}\": {why}", field.name())).with("column_name", field.name().as_str())
     })?;
-    Ok(Filter { column, test: Test::Compare(accepts, literal) })
+    Ok(Filter { column, test: Test::Compare(comparison, literal) })
 }

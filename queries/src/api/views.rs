@@ -5,11 +5,13 @@ use super::list::{self, List};
 use super::literal;
 use super::problem::Problem;
 use arrow::array::ArrayRef;
+use arrow::datatypes::Schema;
 use dataflows::Time;
 use dataflows::value::type_name;
 use serde_json::{Value, json};
 use sinks::memory::Read;
 use sinks::memory::kept::Kept;
+use std::borrow::Cow;
 use std::sync::Arc;
 use warp::http::{HeaderMap, HeaderValue, StatusCode, header};
 use warp::reply::Response;
@@ -126,23 +128,9 @@ pub(super) fn readable<'a>(read: &'a Read, name: &str) -> Result<&'a Kept, Probl
     }
 }
 
-/// The parts of a key are separated by commas, each percent-encoded. Clients that encode the whole are understood where no part holds a comma.
 fn key_bytes(kept: &Kept, key: &str) -> Result<Vec<u8>, Problem> {
     let view = kept.shape().view();
-    let mut parts = key.split(',').map(percent_decoded).collect::<Result<Vec<_>, _>>()?;
-    if let [whole] = &parts[..]
-        && view.key.len() > 1
-    {
-        parts = whole.clone().split(',').map(|part| part.to_owned().into()).collect();
-    }
-    if parts.len() != view.key.len() {
-        let names: Vec<&str> = view.key.iter().map(|i| view.schema.field(*i).name().as_str()).collect();
-        let (wanted, given) = (names.join(","), parts.len());
-        return Err(Problem::bad(format!(
-            "the key of view \"{}\" is {wanted}, not {given} values",
-            view.name
-        )));
-    }
+    let parts = key_parts(&view.name, &view.schema, &view.key, key)?;
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(parts.len());
     for (i, part) in view.key.iter().zip(parts) {
         let field = view.schema.field(*i);
@@ -152,23 +140,44 @@ fn key_bytes(kept: &Kept, key: &str) -> Result<Vec<u8>, Problem> {
     kept.shape().key(&columns).map_err(Problem::bad)
 }
 
+/// The parts of a key, which are separated by commas, each percent-encoded. Clients that encode the whole are understood where no
+/// part holds a comma.
+pub(super) fn key_parts(
+    name: &str,
+    schema: &Schema,
+    columns: &[usize],
+    key: &str,
+) -> Result<Vec<String>, Problem> {
+    let parts = key.split(',').map(percent_decoded).collect::<Result<Vec<_>, _>>()?;
+    let parts: Vec<String> = match &parts[..] {
+        [whole] if columns.len() > 1 => whole.split(',').map(str::to_owned).collect(),
+        _ => parts.into_iter().map(Cow::into_owned).collect(),
+    };
+    if parts.len() != columns.len() {
+        let names: Vec<&str> = columns.iter().map(|i| schema.field(*i).name().as_str()).collect();
+        let (wanted, given) = (names.join(","), parts.len());
+        return Err(Problem::bad(format!("the key of view \"{name}\" is {wanted}, not {given} values")));
+    }
+    Ok(parts)
+}
+
 /// Weak, as the time in the body moves on while the rows stay.
 fn etag(api: &Api, kept: &Kept) -> HeaderValue {
     let text = format!("W/\"{:x}-{}.{}\"", api.memory.generation(), kept.incarnation(), kept.changed());
     HeaderValue::try_from(text).expect("digits and quotes can stand in a header")
 }
 
-fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+pub(super) fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let (Some(given), Ok(etag)) = (headers.get(header::IF_NONE_MATCH), etag.to_str()) else { return false };
     given.to_str().is_ok_and(|given| given.split(',').any(|one| one.trim() == etag))
 }
 
-fn tagged(mut response: Response, etag: HeaderValue) -> Response {
+pub(super) fn tagged(mut response: Response, etag: HeaderValue) -> Response {
     response.headers_mut().insert(header::ETAG, etag);
     response
 }
 
-fn unchanged(time: Time, etag: HeaderValue) -> Response {
+pub(super) fn unchanged(time: Time, etag: HeaderValue) -> Response {
     let mut response = tagged(timed(time, String::new()), etag);
     *response.status_mut() = StatusCode::NOT_MODIFIED;
     response.headers_mut().remove(header::CONTENT_TYPE);

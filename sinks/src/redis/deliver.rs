@@ -4,6 +4,7 @@ use super::link::Call;
 use super::{Owned, Redis, Shard, Table, done, written};
 use crate::SinkError;
 use crate::delivery::{COUNT, Delivery, Part, definition};
+use crate::stored::Stored;
 use dataflows::Time;
 use std::sync::Arc;
 
@@ -106,7 +107,7 @@ impl Redis {
         ];
         let gone = delivery.dropped.iter().filter(|name| !owned.tables.contains_key(*name));
         let gone: Vec<String> =
-            gone.flat_map(|name| [format!("def:{name}"), format!("times:{name}")]).collect();
+            gone.flat_map(|name| ["def", "times", "view"].map(|kind| format!("{kind}:{name}"))).collect();
         arguments.push(gone.len().to_string());
         arguments.extend(gone);
         let positions = delivery.positions.iter().map(|at| format!("{}:{}", at.partition, at.offset));
@@ -117,6 +118,9 @@ impl Redis {
             let times: Vec<String> = table.shards.iter().map(|shard| shard.time.to_string()).collect();
             arguments.extend([format!("def:{name}"), table.definition.to_string()]);
             arguments.extend([format!("times:{name}"), times.join(",")]);
+            if part.is_whole() {
+                arguments.extend([format!("view:{name}"), Stored::describe(part.view())]);
+            }
         }
         let call = Call::new(&self.scripts.commit, vec![keys::sink(&self.options.prefix)], arguments);
         done(owned.link.call(call)?, "ending a delivery")?;

@@ -3,6 +3,8 @@ use super::deliver::uncounted;
 use super::keys::{self, ShardKeys};
 use super::link::Link;
 use super::{Fields, Options};
+use crate::memory::Reached;
+use crate::stored::Stored;
 use crate::{Content, SinkError};
 use dataflows::value::Value;
 use dataflows::{Time, View};
@@ -35,17 +37,22 @@ impl Reader {
         Reader { options, link: None }
     }
 
-    /// The time for which all views are true; none: it holds nothing.
-    pub fn time(&mut self) -> Result<Option<Time>, SinkError> {
+    /// The time for which all views are true, what was read of the log up to then, and the views.
+    pub fn views(&mut self) -> Result<(Reached, Vec<Stored>), SinkError> {
         let key = keys::sink(&self.options.prefix);
-        self.with(|link| link.ask(redis::cmd("HGET").arg(key).arg("time")))
+        let fields: HashMap<String, String> = self.with(|link| link.ask(redis::cmd("HGETALL").arg(key)))?;
+        let held = Fields::parse(&fields)?;
+        let view = |(name, (definition, _)): (&Arc<str>, &(u64, _))| {
+            Stored::parse(name, *definition, fields.get(&format!("view:{name}"))?)
+        };
+        let views = held.views.iter().filter(|(_, (definition, _))| *definition != 0).filter_map(view);
+        Ok((Reached { time: held.time, positions: held.positions }, views.collect()))
     }
 
-    /// The row under a key, given by the values of the key columns in their order; none: the store does not know the view as it is
-    /// defined.
-    pub fn get(&mut self, view: &View, has_key: bool, key: &[Value<'_>]) -> Result<Option<Found>, SinkError> {
+    /// The row under a key, given by the values of the key columns in their order; none: the store does not have the view by that
+    /// definition (any more).
+    pub fn get(&mut self, view: &Stored, key: &[Value<'_>]) -> Result<Option<Found>, SinkError> {
         let key = keys::json(key.iter().copied());
-        let definition = crate::delivery::definition(view);
         let options = self.options.clone();
         self.with(|link| {
             for _ in 0..TRIES {
@@ -56,7 +63,7 @@ impl Reader {
                 let shards = times.split(',').count();
                 let at = ShardKeys::new(&options.prefix, &view.name, keys::shard(&key, shards));
                 let before = Shard::read(link, &at)?;
-                if before.definition != Some(definition) {
+                if before.definition != Some(view.definition) {
                     return Ok(None);
                 }
                 // A shard that is ahead of the store waits for the others.
@@ -66,7 +73,7 @@ impl Reader {
                 };
                 let row: Option<String> = link.ask(redis::cmd("HGET").arg(at.rows(generation)).arg(&key))?;
                 if Shard::read(link, &at)? == before {
-                    let row = row.map(|row| read(row, has_key)).transpose()?;
+                    let row = row.map(|row| read(row, view.has_key())).transpose()?;
                     return Ok(Some(Found { time, row }));
                 }
             }
