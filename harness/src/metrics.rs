@@ -172,8 +172,12 @@ fn intake(shared: &Shared, out: &mut String) {
     let remembered = intake.remembered();
     drop(intake);
     family(out, "tallyflow_events_total", "counter", "Records read, by what became of them.");
-    let outcomes =
-        [("accepted", counts.accepted), ("duplicate", counts.duplicates), ("quarantined", counts.rejected())];
+    let outcomes = [
+        ("accepted", counts.accepted),
+        ("duplicate", counts.duplicates),
+        ("quarantined", counts.rejected()),
+        ("verdict", counts.verdicts),
+    ];
     for (outcome, count) in outcomes {
         sample(out, "tallyflow_events_total", &label("outcome", outcome), count as f64);
     }

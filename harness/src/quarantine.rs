@@ -268,16 +268,17 @@ fn named(payload: &Payload) -> (Option<String>, Option<String>, Option<String>) 
     if let Ok(event) = parse(payload) {
         return (Some(event.id.into()), Some(event.source.into()), Some(event.event_type.into()));
     }
-    let find: Box<dyn Fn(&str) -> Option<String>> = match payload {
-        Payload::Binary { attributes, .. } => {
-            Box::new(|wanted| attributes.iter().find(|(name, _)| name == wanted).map(|(_, v)| v.clone()))
-        }
-        Payload::Structured(bytes) => {
-            let value: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
-            Box::new(move |wanted| value.get(wanted)?.as_str().map(str::to_owned))
-        }
+    let members: serde_json::Value = match payload {
+        Payload::Structured(bytes) => serde_json::from_slice(bytes).unwrap_or_default(),
+        Payload::Binary { .. } => serde_json::Value::Null,
     };
-    let find = |name: &str| find(name).map(|text| text.replace('\0', "\u{fffd}"));
+    let find = |wanted: &str| {
+        let text = match payload {
+            Payload::Binary { attributes, .. } => &attributes.iter().find(|(name, _)| name == wanted)?.1,
+            Payload::Structured(_) => members.get(wanted)?.as_str()?,
+        };
+        Some(text.replace('\0', "\u{fffd}"))
+    };
     (find("id"), find("source"), find("type"))
 }
 

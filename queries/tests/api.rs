@@ -149,6 +149,17 @@ fn a_wrong_request_is_told_what_is_wrong() {
         ("GET", "/api/v1/views/later", 503, "view \\\"later\\\" is being built"),
         ("GET", "/api/v1/queries/nothing", 404, "nothing is declared by the name"),
         ("GET", "/api/v1/quarantine?after=x", 400, "not a number"),
+        ("GET", "/api/v1/quarantine?state=lost", 400, "is none of pending, replayed"),
+        ("GET", "/api/v1/quarantine/4", 404, "no record 4"),
+        ("GET", "/api/v1/quarantine/x", 404, "no number of a record"),
+        ("POST", "/api/v1/quarantine/3/discard", 409, "discarded already"),
+        ("POST", "/api/v1/quarantine/9/replay", 404, "no record 9"),
+        ("GET", "/api/v1/quarantine/1/replay", 405, "use one of: POST"),
+        ("POST", "/api/v1/backfills", 415, "as application/json"),
+        ("GET", "/api/v1/backfills/2", 404, "no backfill \\\"2\\\""),
+        ("POST", "/api/v1/backfills/1/resume", 409, "is not paused"),
+        ("POST", "/api/v1/backfills/2/pause", 404, "no backfill 2"),
+        ("PUT", "/api/v1/backfills", 405, "use one of: GET, HEAD, POST"),
         ("DELETE", "/api/v1/queries/orders", 409, "is used by"),
         ("DELETE", "/api/v1/queries/nothing", 404, "nothing is declared"),
         ("PUT", v, 405, "use one of: GET, HEAD"),
@@ -211,6 +222,9 @@ fn what_the_service_tells_of_itself() {
             JSON,
             r#"{"records":[{"id":2,"partition":0,"offset":3,"time":10,"rule":"json""#,
         ),
+        ("/api/v1/quarantine/2", JSON, r#""state":"pending","outcome":null,"settled":null,"size":2"#),
+        ("/api/v1/backfills", JSON, r#"{"backfills":[{"id":1,"state":"running"}]}"#),
+        ("/api/v1/backfills/1", JSON, r#"{"id":1,"state":"running"}"#),
     ];
     for (path, media_type, part) in cases {
         let answer = world.get(path);
@@ -386,4 +400,30 @@ fn sum(read: &sinks::memory::Read, name: &str) -> i128 {
         other => panic!("{other:?} is not a decimal"),
     });
     cells.sum()
+}
+
+#[test]
+fn history_is_asked_for_and_records_are_judged() {
+    let world = shop();
+    let json = [("content-type", "application/json")];
+    let event = [("content-type", "application/cloudevents+json")];
+    let good = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#;
+    let reserved = good.replace("\"t\"", "\"dev.tallyflow.rows.x\"");
+    let cases: [(&str, &[(&str, &str)], &str, u16, &str); 10] = [
+        ("/api/v1/backfills", &json, r#"{"files":["/a"]}"#, 201, r#"{"id":1,"state":"waiting"}"#),
+        ("/api/v1/backfills", &json, r#"{"files":["/a"],"dry_run":true}"#, 400, "no such file"),
+        ("/api/v1/backfills", &json, r#"{"files":"/a"}"#, 400, "a list of paths"),
+        ("/api/v1/backfills/1/pause", &[], "", 200, "paused"),
+        ("/api/v1/backfills/1/cancel", &[], "", 200, "cancelled"),
+        ("/api/v1/quarantine/1/replay", &[], "", 200, r#""state":"failed_again""#),
+        ("/api/v1/quarantine/1/replay", &event, good, 200, r#""state":"replayed""#),
+        ("/api/v1/quarantine/1/replay", &event, "{}", 400, "specversion"),
+        ("/api/v1/quarantine/1/replay", &event, &reserved, 400, "by the process itself only"),
+        ("/api/v1/quarantine/1/discard", &[], "", 200, r#""state":"discarded""#),
+    ];
+    for (path, headers, body, status, part) in cases {
+        let answer = world.send("POST", path, headers, body.as_bytes());
+        assert_eq!(answer.status, status, "{path} {body}: {}", answer.body);
+        assert!(answer.body.contains(part), "{path} {body}: {}", answer.body);
+    }
 }

@@ -7,6 +7,7 @@ use super::run::Ended;
 use super::supply::{Choice, Choose, Supply};
 use crate::data::{self, Data};
 use crate::pipeline::{Pipeline, Setting};
+use crate::publish::Reach;
 use crate::ticks::{End, Pace};
 use dataflows::Position;
 use queries::api::host::Host;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const CHUNK_BYTES: usize = 1 << 20;
+/// How often it is looked whether to go on; as often a tick shows what was built.
+const LOOK: Duration = Duration::from_millis(100);
 
 impl Inner {
     /// Says what a backfill would change. Nothing of it is kept.
@@ -48,7 +51,7 @@ impl Inner {
         let setting = Setting {
             // Now stands still: what changes is what the events change.
             wall: Arc::new(move || wall),
-            pace: Pace { wait: at_once, wait_busy: at_once, idle: None, ..self.setting.pace },
+            pace: Pace { wait: at_once, wait_busy: at_once, idle: Some(LOOK), ..self.setting.pace },
             workers: 1,
             backfills: false,
             ..self.setting.clone()
@@ -59,17 +62,35 @@ impl Inner {
         ended
     }
 
+    /// Waits until something is true of a rehearsal; false if somebody held it up.
+    fn reached(
+        &self,
+        job: &Job,
+        pipeline: &Pipeline,
+        mut done: impl FnMut(&Reach) -> bool,
+    ) -> Result<bool, String> {
+        while self.goes_on(job.id) {
+            if pipeline.visible().wait(Some(LOOK), &mut done).map_err(|why| why.to_string())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn rehearse_on(&self, job: &Job, pipeline: &Pipeline) -> Result<Ended, String> {
-        let failed = |why: crate::Error| why.to_string();
         let mut supply = Supply::open(job, self.topics.as_ref())?;
         let choose = Choose::new(job);
-        let visible = pipeline.visible();
-        // A view that was declared late is filled after the tick that declared it.
-        visible.wait(None, |reach| reach.restored).map_err(failed)?;
-        pipeline.settle().map_err(failed)?;
         let views = pipeline.process().catalogue();
         let views: Vec<String> = views.views().map(|compiled| compiled.view.name.to_string()).collect();
-        pipeline.process().live(&views).map_err(|why| why.to_string())?;
+        // A view that was declared late is filled after the tick that declared it.
+        let built = || {
+            let read = pipeline.memory().read();
+            views.iter().all(|name| read.view(name).is_some_and(|kept| kept.since().is_some()))
+        };
+        let ends = pipeline.log().ends();
+        if !self.reached(job, pipeline, |reach| reach.restored && reach.covers(&ends) && built())? {
+            return Ok(Ended::Interrupted);
+        }
         let before = pipeline.memory().read();
         loop {
             if !self.goes_on(job.id) {
@@ -90,7 +111,9 @@ impl Inner {
                 }
             }
             let ends = pipeline.log().append_wait(taken).map_err(|why| why.to_string())?;
-            visible.wait(None, |reach| reach.covers(&ends)).map_err(failed)?;
+            if !self.reached(job, pipeline, |reach| reach.covers(&ends))? {
+                return Ok(Ended::Interrupted);
+            }
             let own = ends.iter().map(|end| Position { partition: end.partition, offset: end.offset - 1 });
             let intake = pipeline.shared().intake.lock().expect("no thread panics with the intake");
             (figures.duplicates, figures.rejects) = intake.fates(own);
@@ -98,7 +121,6 @@ impl Inner {
             figures.appended = ends.len() as u64;
             self.update(job.id, Kept::Later, |job| job.figures.add(&figures))?;
         }
-        pipeline.settle().map_err(failed)?;
         let changes = changed(&before, &pipeline.memory().read());
         self.update(job.id, Kept::Now, |job| job.changes = Some(changes))?;
         Ok(Ended::Whole)

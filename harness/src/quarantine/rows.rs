@@ -5,9 +5,12 @@ use arrow::compute::cast;
 use dataflows::{Table, Time};
 use std::sync::Arc;
 
-/// Rows of `quarantine` that came or went: id, entry, what was decided, and how often it came.
-pub fn quarantine_rows(table: &Table, rows: Vec<(u64, &Quarantined, &Standing, i64)>) -> RecordBatch {
-    let number = |of: &dyn Fn(&(u64, &Quarantined, &Standing, i64)) -> u64| numbers(rows.iter().map(of));
+/// A row of `quarantine`: id, entry, what was decided, and how often it came.
+pub type Row<'a> = (u64, &'a Quarantined, &'a Standing, i64);
+
+/// Rows of `quarantine` that came or went.
+pub fn quarantine_rows(table: &Table, rows: Vec<Row>) -> RecordBatch {
+    let number = |of: &dyn Fn(&Row) -> u64| numbers(rows.iter().map(of));
     let entry =
         |of: &dyn Fn(&Quarantined) -> Option<String>| texts(rows.iter().map(|(_, entry, _, _)| of(entry)));
     let columns = vec![

@@ -5,6 +5,7 @@ use super::command::Command;
 use super::fault::{fault, fault_of_plan};
 use crate::Catalogue;
 use crate::api::host::QueryKind;
+use crate::catalogue::system::is_system;
 use crate::session::Session as Statements;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -163,7 +164,9 @@ impl std::fmt::Debug for Public {
 #[async_trait]
 impl SchemaProvider for Public {
     fn table_names(&self) -> Vec<String> {
-        self.session.catalogue().entries().iter().map(|entry| entry.declared.name().to_string()).collect()
+        let catalogue = self.session.catalogue();
+        let names = catalogue.entries().iter().map(|entry| entry.declared.name().to_string());
+        names.filter(|name| !is_system(name)).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {

@@ -1,5 +1,6 @@
 //! `information_schema`, with the columns of our tables and views under the names that PostgreSQL has for their types.
 use super::oid;
+use crate::catalogue::system::is_system;
 use crate::session::Session;
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field};
@@ -48,7 +49,7 @@ impl SchemaProvider for Described {
 fn columns(session: &Session) -> Result<RecordBatch> {
     let catalogue = session.catalogue();
     let mut rows: Vec<(String, i32, Arc<Field>)> = vec![];
-    for entry in catalogue.entries() {
+    for entry in catalogue.entries().iter().filter(|entry| !is_system(entry.declared.name())) {
         let name = entry.declared.name();
         if let Ok(schema) = catalogue.schema(name) {
             rows.extend((1..).zip(schema.fields()).map(|(at, field)| (name.to_string(), at, field.clone())));
