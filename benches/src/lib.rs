@@ -1,1 +1,2 @@
-//! benches
+//! What the benchmarks share.
+pub mod events;

@@ -9,7 +9,9 @@ mod fuse;
 mod import;
 mod join;
 mod map;
+mod once;
 mod recursive;
+mod sorted;
 mod stateful;
 mod temporal;
 mod window;
@@ -21,7 +23,7 @@ pub(crate) use map::{message, one_zero};
 use crate::codec::Codec;
 use crate::plan::{Aggregate, Expr, Order, Plan};
 use crate::row::{hash, worker_of};
-use crate::state::accumulate::accumulator;
+use crate::state::accumulate::accumulators;
 use crate::state::cross::Cross;
 use crate::state::group::Groups;
 use crate::state::latest::Latest;
@@ -56,6 +58,32 @@ pub(crate) struct Shared {
     pub taps: BTreeMap<Arc<str>, Rc<RefCell<Tap>>>,
     /// Arrangements by fingerprint.
     pub arrangements: BTreeMap<String, Arrangement>,
+}
+
+impl Shared {
+    /// Whether the rows of a plan only come: none of them is ever taken back, so that what is not among the first now will never be.
+    pub(crate) fn grows(&self, plan: &Plan) -> bool {
+        match plan {
+            Plan::Get { name, .. } => self.taps.get(name).is_some_and(|tap| tap.borrow().grows()),
+            Plan::Values { .. } => true,
+            Plan::Map { .. }
+            | Plan::Union { .. }
+            | Plan::Distinct(_)
+            | Plan::Join { .. }
+            | Plan::Cross { .. }
+            | Plan::Flatten { .. } => plan.inputs().into_iter().all(|input| self.grows(input)),
+            Plan::Negate(_)
+            | Plan::Matched { .. }
+            | Plan::Outer { .. }
+            | Plan::Bag { .. }
+            | Plan::Aggregate { .. }
+            | Plan::TopK { .. }
+            | Plan::Local { .. }
+            | Plan::Recursive { .. }
+            | Plan::Window { .. }
+            | Plan::Temporal { .. } => false,
+        }
+    }
 }
 
 /// Renders one dataflow.
@@ -194,7 +222,7 @@ impl<'a, 's> Renderer<'a, 's> {
             Plan::Local { .. } => unreachable!("a binding is read only inside its recursion"),
             Plan::TopK { input, partition, .. } => {
                 let input_schema = input.schema();
-                let state = top_state(plan).expect(CHECKED);
+                let state = top_state(plan, self.shared.grows(input)).expect(CHECKED);
                 let codec = Codec::for_columns(&input_schema, partition).expect(CHECKED);
                 let columns = (0..input_schema.fields().len()).collect();
                 let router = Router::new(codec, partition.clone(), columns, 0, self.scope.peers());
@@ -235,7 +263,8 @@ impl<'a, 's> Renderer<'a, 's> {
 
     /// DISTINCT and GROUP BY, with a condition on the aggregates if there is one that can be fused.
     fn grouped(&mut self, plan: &Plan, having: Option<Expr>) -> Oks<'s> {
-        let (input, mut groups, columns) = group_state(plan, having).expect(CHECKED);
+        let grows = plan.inputs().into_iter().all(|input| self.shared.grows(input));
+        let (input, mut groups, columns) = group_state(plan, having, grows).expect(CHECKED);
         let key = group_columns(plan);
         let codec = Codec::for_columns(&input.schema(), &key).expect(CHECKED);
         let peers = self.scope.peers();
@@ -329,7 +358,7 @@ pub(crate) fn check(plan: &Plan) -> Result<(), String> {
         Plan::Get { .. } | Plan::Values { .. } | Plan::Map { .. } | Plan::Union { .. } | Plan::Negate(_) => {}
         Plan::Flatten { input, lists, .. } => flatten::check(&input.schema(), lists)?,
         Plan::Temporal { input, .. } => _ = Codec::new(&input.schema())?,
-        Plan::Distinct(_) | Plan::Aggregate { .. } => _ = group_state(plan, None)?,
+        Plan::Distinct(_) | Plan::Aggregate { .. } => _ = group_state(plan, None, false)?,
         Plan::Join { left, right, on, null_equal, .. } => {
             for index in [Index::left(left, on, *null_equal), Index::right(right, on, *null_equal)] {
                 index.codecs()?;
@@ -346,7 +375,7 @@ pub(crate) fn check(plan: &Plan) -> Result<(), String> {
         }
         Plan::TopK { input, partition, .. } => {
             Codec::for_columns(&input.schema(), partition)?;
-            top_state(plan)?;
+            top_state(plan, false)?;
         }
         Plan::Window { .. } => _ = window::state(plan)?,
         Plan::Recursive { bindings, .. } => recursive::check(bindings)?,
@@ -385,7 +414,11 @@ fn group_columns(plan: &Plan) -> Vec<usize> {
 }
 
 /// The input of a GROUP BY or DISTINCT, its state, and the input columns that its aggregates read.
-fn group_state(plan: &Plan, having: Option<Expr>) -> Result<(&Plan, Groups, Vec<usize>), String> {
+fn group_state(
+    plan: &Plan,
+    having: Option<Expr>,
+    grows: bool,
+) -> Result<(&Plan, Groups, Vec<usize>), String> {
     let (input, aggregates, schema): (_, &[Aggregate], _) = match plan {
         Plan::Aggregate { input, aggregates, schema, .. } => (input, aggregates, schema.clone()),
         Plan::Distinct(input) => (input, &[], input.schema()),
@@ -396,19 +429,22 @@ fn group_state(plan: &Plan, having: Option<Expr>) -> Result<(&Plan, Groups, Vec<
     let input_schema = input.schema();
     let narrow = Schema::new(columns.iter().map(|i| input_schema.field(*i).clone()).collect::<Vec<_>>());
     let place = |column: usize| columns.binary_search(&column).expect("all columns read are listed");
-    let accumulators = aggregates.iter().map(|a| accumulator(&a.moved(place), &narrow));
-    let accumulators = accumulators.collect::<Result<Vec<_>, _>>()?;
+    let aggregates: Vec<Aggregate> = aggregates.iter().map(|a| a.moved(place)).collect();
+    let accumulators = accumulators(&aggregates, &narrow, grows)?;
     let groups = Groups::new(nullable(&schema), group_columns(plan).len(), accumulators, having)?;
     Ok((input, groups, columns))
 }
 
 /// The state of a top-k.
-fn top_state(plan: &Plan) -> Result<TopK, String> {
+fn top_state(plan: &Plan, grows: bool) -> Result<TopK, String> {
     let Plan::TopK { input, order, offset, limit, number, schema, .. } = plan else {
         unreachable!("only a top-k has one")
     };
     let window = Window { offset: *offset, limit: *limit, number: *number };
-    TopK::new(nullable(schema), order_fields(order, &input.schema()), window)
+    let fields = order_fields(order, &input.schema());
+    // Without ORDER BY the first tie-breaker is the order.
+    let ordered = order.iter().map(|o| o.column).collect::<BTreeSet<_>>().len().max(1).min(fields.len());
+    TopK::new(nullable(schema), fields, ordered, window, grows)
 }
 
 /// The ORDER BY columns with their options, then all others as tie-breakers.

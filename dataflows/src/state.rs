@@ -5,7 +5,9 @@
 //! what it costs in an arrangement, and a change touches only what it changes (`benches/src/bin/state.rs` compares them).
 pub(crate) mod accumulate;
 pub(crate) mod cross;
+pub(crate) mod distinct;
 pub(crate) mod exact;
+pub(crate) mod extreme;
 pub(crate) mod group;
 pub(crate) mod interner;
 pub(crate) mod latest;
@@ -67,8 +69,7 @@ pub(crate) trait State {
 impl Keyed {
     /// How much memory it takes.
     pub(crate) fn bytes(&self) -> usize {
-        let keys: usize = self.keys.iter().map(<[u8]>::len).sum();
-        keys + 24 * self.diffs.len() + crate::ward::bytes_of(&self.columns)
+        self.keys.bytes.len() + 24 * self.diffs.len() + crate::ward::bytes_of(&self.columns)
     }
 }
 

@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// So many small batches are put together.
 const LOOSE_MAX: usize = 64;
+/// Batches of so many rows stay as they are.
+const SMALL_ROWS_MAX: usize = 4096;
 
 /// One worker's share of a table's or view's rows and failures, and who follows them.
 pub(crate) struct Tap {
@@ -29,6 +31,8 @@ pub(crate) struct Tap {
     /// Batches at the end of the history that were not put together yet.
     loose: usize,
     errs: BTreeMap<Arc<str>, Diff>,
+    /// Rows only come: none is ever taken back.
+    grows: bool,
     /// Everything before has been pushed.
     upper: Time,
     readers: Vec<Weak<RefCell<Reader>>>,
@@ -43,7 +47,7 @@ impl Tap {
     /// A tap whose only reader is there from the start.
     pub(crate) fn forgetful(schema: &SchemaRef, upper: Time) -> Result<Tap, String> {
         let codec = Codec::new(schema)?;
-        let (rows, bytes, rows_consolidated, loose, retracted) = (0, 0, 0, 0, false);
+        let (rows, bytes, rows_consolidated, loose, retracted, grows) = (0, 0, 0, 0, false, false);
         let (errs, readers) = Default::default();
         Ok(Tap {
             codec,
@@ -54,9 +58,20 @@ impl Tap {
             retracted,
             loose,
             errs,
+            grows,
             upper,
             readers,
         })
+    }
+
+    /// The same, of which it is known whether rows only come.
+    pub(crate) fn growing(self, grows: bool) -> Tap {
+        Tap { grows, ..self }
+    }
+
+    /// Whether rows only come.
+    pub(crate) fn grows(&self) -> bool {
+        self.grows
     }
 
     /// Adds changes, and says that no others before `upper` will come.
@@ -100,10 +115,20 @@ impl Tap {
         let Some(history) = &mut self.history else { return };
         let loose = history.split_off(history.len() - self.loose);
         self.loose = 0;
-        let Some((first, _)) = loose.first() else { return };
-        let joined = arrow::compute::concat_batches(&first.schema(), loose.iter().map(|(batch, _)| batch));
-        let diffs = loose.iter().flat_map(|(_, diffs)| diffs.iter().copied()).collect();
-        history.push((joined.expect("one table, one type a column"), diffs));
+        let (mut small, mut rows): (Vec<(RecordBatch, Vec<Diff>)>, usize) = (vec![], 0);
+        for (batch, diffs) in loose {
+            if diffs.len() >= SMALL_ROWS_MAX {
+                history.push((batch, diffs));
+                continue;
+            }
+            rows += diffs.len();
+            small.push((batch, diffs));
+            if rows >= SMALL_ROWS_MAX {
+                history.extend(joined(std::mem::take(&mut small)));
+                rows = 0;
+            }
+        }
+        history.extend(joined(small));
     }
 
     fn consolidate(&mut self) {
@@ -151,23 +176,72 @@ impl Tap {
     }
 }
 
+/// Several batches as one.
+fn joined(batches: Vec<(RecordBatch, Vec<Diff>)>) -> Option<(RecordBatch, Vec<Diff>)> {
+    let (first, _) = batches.first()?;
+    let rows = arrow::compute::concat_batches(&first.schema(), batches.iter().map(|(batch, _)| batch));
+    let diffs = batches.iter().flat_map(|(_, diffs)| diffs.iter().copied()).collect();
+    Some((rows.expect("one table, one type a column"), diffs))
+}
+
 /// Sums the diffs of equal rows over deltas of one time; rows whose sum is 0 are gone.
+///
+/// Most rows differ from all others in their fingerprints already: only those that may not are compared.
 pub(crate) fn consolidate(deltas: Vec<Delta>, codec: &Codec) -> Vec<Delta> {
-    let encoded: Vec<_> = deltas.iter().map(|d| codec.encode(d.rows.columns(), d.len())).collect();
-    let mut sums: Vec<Vec<Diff>> = deltas.iter().map(|d| vec![0; d.len()]).collect();
+    let picks = twins(&deltas, codec);
+    let encoded: Vec<_> =
+        deltas.iter().zip(&picks).map(|(delta, picks)| encode(delta, picks, codec)).collect();
+    let mut sums: Vec<Vec<Diff>> = deltas.iter().map(|d| d.diffs.clone()).collect();
     let mut table: HashTable<(u64, u32, u32)> = HashTable::new();
-    for (i, delta) in deltas.iter().enumerate() {
-        for (j, diff) in delta.diffs.iter().enumerate() {
-            let row = encoded[i].row(j);
-            let hash = crate::row::hash(row);
+    for (i, rows) in picks.iter().enumerate() {
+        for (j, row) in rows.iter().enumerate() {
+            let bytes = encoded[i].row(j);
+            let hash = crate::row::hash(bytes);
             let equal =
-                |(h, a, b): &(u64, u32, u32)| *h == hash && encoded[*a as usize].row(*b as usize) == row;
+                |(h, a, b): &(u64, u32, u32)| *h == hash && encoded[*a as usize].row(*b as usize) == bytes;
             let entry = table.entry(hash, equal, |(h, _, _)| *h).or_insert((hash, i as u32, j as u32));
             let (_, a, b) = *entry.get();
-            sums[a as usize][b as usize] += diff;
+            if (a, b) != (i as u32, j as u32) {
+                let diff = std::mem::take(&mut sums[i][*row as usize]);
+                sums[a as usize][picks[a as usize][b as usize] as usize] += diff;
+            }
         }
     }
     deltas.into_iter().zip(sums).filter_map(|(delta, sums)| keep(delta, sums)).collect()
+}
+
+/// The rows of each delta that share a slot with another row, by their fingerprints: all that may be equal to one.
+fn twins(deltas: &[Delta], codec: &Codec) -> Vec<Vec<u32>> {
+    let rows: usize = deltas.iter().map(Delta::len).sum();
+    if rows < 2 {
+        return deltas.iter().map(|_| vec![]).collect();
+    }
+    // Two bits a slot: whether it was met, and whether it was met again. With 16 slots a row few meet by chance.
+    let slots = (rows * 16).next_power_of_two().max(64);
+    let (mut once, mut again) = (vec![0u64; slots / 64], vec![0u64; slots / 64]);
+    let marks: Vec<Vec<u64>> =
+        deltas.iter().map(|delta| codec.fingerprints(delta.rows.columns(), delta.len())).collect();
+    for mark in marks.iter().flatten() {
+        let slot = *mark as usize & (slots - 1);
+        let (word, bit) = (slot / 64, 1 << (slot % 64));
+        again[word] |= once[word] & bit;
+        once[word] |= bit;
+    }
+    let shared = |mark: &u64| {
+        let slot = *mark as usize & (slots - 1);
+        again[slot / 64] >> (slot % 64) & 1 == 1
+    };
+    let of = |marks: &Vec<u64>| (0..marks.len() as u32).filter(|row| shared(&marks[*row as usize])).collect();
+    marks.iter().map(of).collect()
+}
+
+/// The bytes of some rows.
+fn encode(delta: &Delta, rows: &[u32], codec: &Codec) -> crate::codec::Rows {
+    match rows.len() {
+        0 => crate::codec::Rows::default(),
+        all if all == delta.len() => codec.encode(delta.rows.columns(), all),
+        some => codec.encode(pick(&delta.rows, UInt32Array::from(rows.to_vec())).columns(), some),
+    }
 }
 
 fn keep(delta: Delta, sums: Vec<Diff>) -> Option<Delta> {

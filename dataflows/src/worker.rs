@@ -192,7 +192,8 @@ impl<'w> Local<'w> {
 
     fn create_table(&mut self, table: Arc<Table>) {
         let name = table.name.clone();
-        let tap = Rc::new(RefCell::new(Tap::new(&table.schema, self.told + 1).expect(CHECKED)));
+        let tap = Tap::new(&table.schema, self.told + 1).expect(CHECKED);
+        let tap = Rc::new(RefCell::new(tap.growing(table.mode == Mode::Append)));
         self.shared.taps.insert(name.clone(), tap.clone());
         let (feed, dataflow, sizes) = match table.mode {
             Mode::Append | Mode::Changes { .. } => (tap, None, vec![]),
@@ -281,7 +282,8 @@ impl<'w> Local<'w> {
     fn create_view(&mut self, name: Arc<str>, view: Arc<View>, plan: &Plan, ward: Arc<Ward>) {
         self.install_arrangements(plan);
         let own = view.clone();
-        let tap = Rc::new(RefCell::new(Tap::new(&view.schema, self.told).expect(CHECKED)));
+        let tap = Tap::new(&view.schema, self.told).expect(CHECKED);
+        let tap = Rc::new(RefCell::new(tap.growing(self.shared.grows(plan))));
         let upper = Rc::new(Cell::new(0));
         let dataflow = self.worker.next_dataflow_index();
         let (as_of, shared) = (self.told, &mut self.shared);

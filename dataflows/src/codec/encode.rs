@@ -23,6 +23,22 @@ pub(super) fn encode(kinds: &[Kind], columns: &[ArrayRef], rows: usize) -> Rows 
     Rows { bytes, offsets: lengths }
 }
 
+pub(super) fn fingerprints(kinds: &[Kind], columns: &[ArrayRef], rows: usize) -> Vec<u64> {
+    let mut marks = vec![0u64; rows];
+    for (kind, column) in kinds.iter().zip(columns) {
+        let nested = convert(kind, column);
+        visit(kind, column, nested.as_ref(), &mut |i, cell| marks[i] = mix(marks[i] ^ cell.mark()));
+    }
+    marks
+}
+
+/// Spreads what a number differs in over all of its bits.
+#[inline(always)]
+fn mix(v: u64) -> u64 {
+    let wide = u128::from(v ^ 0x9e37_79b9_7f4a_7c15) * 0xa076_1d64_78bd_642f;
+    (wide >> 64) as u64 ^ wide as u64
+}
+
 fn convert(kind: &Kind, column: &ArrayRef) -> Option<arrow::row::Rows> {
     match kind {
         // `convert_columns` wants the converter for itself only because of dictionaries, which it no longer keeps.
@@ -60,6 +76,20 @@ impl Cell<'_> {
         }
     }
 
+    /// A number that equal cells share.
+    #[inline(always)]
+    fn mark(&self) -> u64 {
+        match self {
+            Cell::Null => 0x5851_f42d_4c95_7f2d,
+            Cell::Boolean(b) => 1 + u64::from(*b),
+            Cell::Integer(v) | Cell::Float64(v) => *v,
+            Cell::Float32(v) => u64::from(*v),
+            Cell::Decimal(v) => *v as u64 ^ mix((*v >> 64) as u64),
+            Cell::Interval(bytes) => ends(bytes),
+            Cell::Bytes(bytes) => ends(bytes),
+        }
+    }
+
     /// Writes at `at` and returns where the next cell begins.
     #[inline(always)]
     fn write(&self, out: &mut [u8], at: usize) -> usize {
@@ -89,6 +119,21 @@ impl Cell<'_> {
                 from + b.len()
             }
         }
+    }
+}
+
+/// The length, the first and the last eight bytes.
+#[inline(always)]
+fn ends(bytes: &[u8]) -> u64 {
+    let eight = |from: &[u8]| {
+        let mut le = [0; 8];
+        le[..from.len()].copy_from_slice(from);
+        u64::from_le_bytes(le)
+    };
+    let length = bytes.len();
+    match length {
+        0..=8 => mix(eight(bytes)) ^ length as u64,
+        _ => mix(eight(&bytes[..8])) ^ eight(&bytes[length - 8..]).rotate_left(7) ^ length as u64,
     }
 }
 

@@ -1,14 +1,14 @@
 //! Arrangements: the rows of a plan by a key, kept by differential dataflow for joins, each in a dataflow of its own.
+use super::sorted::{Chunker, Part, SortedBuilder, Sorter};
 use super::{Errs, Oks, Renderer, import};
-use crate::codec::Codec;
+use crate::codec::{Codec, Rows};
 use crate::plan::Plan;
-use crate::row::{Row, RowBatcher, RowBuilder, RowSpine, hash};
+use crate::row::{Row, RowSpine, hash};
 use crate::tap::Tap;
 use crate::ward::{Share, Ward};
 use crate::{Delta, Diff, Time};
 use arrow::array::{Array, ArrayRef};
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
-use differential_dataflow::trace::implementations::ContainerChunker;
 use differential_dataflow::trace::wrappers::frontier::TraceFrontier;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -27,8 +27,6 @@ use timely::progress::operate::FrontierInterest;
 pub(crate) type Trace = TraceAgent<RowSpine<Time, Diff>>;
 /// A trace as a dataflow reads it that began at some time.
 pub(super) type Imported<'s> = Arranged<'s, TraceFrontier<Trace>>;
-/// An update on its way into an arrangement.
-type Update = ((Row, Row), Time, Diff);
 
 /// What is arranged, and by what.
 #[derive(Clone)]
@@ -105,12 +103,9 @@ impl<'s> Renderer<'_, 's> {
     pub(crate) fn arrange(&mut self, index: &Index, fed: &Rc<Cell<usize>>) -> Trace {
         let rows = self.plan(&index.plan);
         self.operators.push(format!("Arrange {}", index.describe()));
-        let updates = keyed(rows, index, &self.ward, fed.clone());
-        let exchange = Exchange::new(|((key, _), _, _): &Update| hash(key.as_slice()));
-        arrange_core::<_, _, ContainerChunker<Vec<Update>>, RowBatcher<_, _>, RowBuilder<_, _>, RowSpine<_, _>>(
-            updates, exchange, "Arrange",
-        )
-        .trace
+        let parts = keyed(rows, index, &self.ward, fed.clone());
+        let exchange = Exchange::new(|part: &Part| part.target);
+        arrange_core::<_, _, Chunker, Sorter, SortedBuilder, RowSpine<_, _>>(parts, exchange, "Arrange").trace
     }
 
     /// The failures below an arrangement, once a dataflow.
@@ -196,16 +191,17 @@ fn keyed<'s>(
     index: &Index,
     ward: &Arc<Ward>,
     fed: Rc<Cell<usize>>,
-) -> StreamVec<'s, Time, Update> {
+) -> StreamVec<'s, Time, Part> {
     let (ward, mut share) = (ward.clone(), Share::new(ward));
     let (keys, values) = index.codecs().expect(super::CHECKED);
     let (key_columns, value_columns, null_equal) =
         (index.key.clone(), index.values.clone(), index.null_equal);
+    let peers = input.scope().peers();
     let mut builder = OperatorBuilder::new("Key".into(), input.scope());
     let mut input = builder.new_input(input, Pipeline);
     builder.set_notify_for(0, FrontierInterest::Never);
     let (output, stream) = builder.new_output();
-    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Update>>>::from(output);
+    let mut output = OutputBuilder::<_, CapacityContainerBuilder<Vec<Part>>>::from(output);
     builder.build(move |_| {
         move |_| {
             let mut output = output.activate();
@@ -230,20 +226,39 @@ fn keyed<'s>(
                         keys.encode(&key, diffs.len()),
                         values.encode(&columns(&value_columns), diffs.len()),
                     );
-                    for (i, diff) in diffs.iter().enumerate() {
-                        if nulls.iter().all(|n| n.is_valid(i)) {
-                            session.give((
-                                (Row::from_slice(k.row(i)), Row::from_slice(v.row(i))),
-                                time,
-                                *diff,
-                            ));
-                        }
+                    let there = |i: usize| nulls.iter().all(|n| n.is_valid(i));
+                    let part = Part { target: 0, time, keys: k, values: v, diffs };
+                    if peers == 1 && nulls.is_empty() {
+                        session.give(part);
+                    } else {
+                        split(&part, there, peers, |part| session.give(part));
                     }
                 }
             });
         }
     });
     stream
+}
+
+/// Gives each worker its rows, without those that are not there.
+fn split(part: &Part, there: impl Fn(usize) -> bool, peers: usize, give: impl FnMut(Part)) {
+    let empty = |target: usize| Part {
+        target: target as u64,
+        time: part.time,
+        keys: Rows::default(),
+        values: Rows::default(),
+        diffs: vec![],
+    };
+    let mut parts: Vec<Part> = (0..peers).map(empty).collect();
+    for (i, diff) in part.diffs.iter().enumerate().filter(|(i, _)| there(*i)) {
+        // As the arrangements inside recursions find their worker.
+        let key = part.keys.row(i);
+        let to = &mut parts[if peers == 1 { 0 } else { (hash(key) % peers as u64) as usize }];
+        to.keys.push(key);
+        to.values.push(part.values.row(i));
+        to.diffs.push(*diff);
+    }
+    parts.into_iter().filter(|part| !part.diffs.is_empty()).for_each(give);
 }
 
 /// An arrangement's rows as deltas.

@@ -51,6 +51,12 @@ fn span(list: &ListArray, row: usize) -> (usize, usize) {
 
 fn apart(delta: &Delta, lists: &[usize], schema: &SchemaRef, give: &mut impl FnMut(Delta)) {
     let columns: Vec<&ListArray> = lists.iter().map(|i| delta.rows.column(*i).as_list::<i32>()).collect();
+    if let [list] = columns.as_slice()
+        && list.null_count() == 0
+        && elements_of(list) <= BATCH_ROWS_MAX * BATCHES_AT_ONCE_MAX
+    {
+        return give(whole(delta, list, lists, schema));
+    }
     let mut part = Part { rows: vec![], diffs: vec![], elements: vec![vec![]; lists.len()] };
     for (row, diff) in delta.diffs.iter().enumerate() {
         let spans: Vec<(usize, usize)> = columns.iter().map(|list| span(list, row)).collect();
@@ -69,6 +75,49 @@ fn apart(delta: &Delta, lists: &[usize], schema: &SchemaRef, give: &mut impl FnM
     if !part.rows.is_empty() {
         give(part.take(delta, lists, &columns, schema));
     }
+}
+
+/// Elements that leave together where nothing needs to be picked, in batches.
+const BATCHES_AT_ONCE_MAX: usize = 16;
+
+fn elements_of(list: &ListArray) -> usize {
+    let offsets = list.value_offsets();
+    (offsets[list.len()] - offsets[0]) as usize
+}
+
+/// The elements of one column of lists stand in their order already.
+fn whole(delta: &Delta, list: &ListArray, lists: &[usize], schema: &SchemaRef) -> Delta {
+    let count = elements_of(list);
+    let (mut rows, mut diffs) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for (row, (span, diff)) in list.value_offsets().windows(2).zip(&delta.diffs).enumerate() {
+        let length = (span[1] - span[0]) as usize;
+        rows.resize(rows.len() + length, row as u32);
+        diffs.resize(diffs.len() + length, *diff);
+    }
+    let elements = super::map::one_zero(list.values().slice(list.value_offsets()[0] as usize, count));
+    repeated(delta, rows, diffs, vec![elements], lists, schema)
+}
+
+/// Rows repeated for their elements.
+fn repeated(
+    delta: &Delta,
+    rows: Vec<u32>,
+    diffs: Vec<Diff>,
+    elements: Vec<ArrayRef>,
+    lists: &[usize],
+    schema: &SchemaRef,
+) -> Delta {
+    // The lists themselves are not repeated: that would cost the square of their length.
+    let others: Vec<usize> = (0..schema.fields().len()).filter(|i| !lists.contains(i)).collect();
+    let kept = delta.rows.project(&others).expect("columns of the batch");
+    let kept = pick(&kept, UInt32Array::from(rows));
+    let mut kept = kept.columns().iter();
+    let columns = (0..schema.fields().len()).map(|i| match lists.iter().position(|list| *list == i) {
+        Some(place) => elements[place].clone(),
+        None => kept.next().expect("one column for each that is no list").clone(),
+    });
+    let rows = batch_of(schema.clone(), columns.collect(), diffs.len());
+    Delta { time: delta.time, rows, diffs }
 }
 
 /// What leaves next: the row each element comes from, its diff, and where the elements stand in the values of each list column.
@@ -90,16 +139,6 @@ impl Part {
                 super::map::one_zero(taken)
             })
             .collect();
-        // The lists themselves are not repeated: that would cost the square of their length.
-        let others: Vec<usize> = (0..schema.fields().len()).filter(|i| !lists.contains(i)).collect();
-        let kept = delta.rows.project(&others).expect("columns of the batch");
-        let kept = pick(&kept, UInt32Array::from(rows));
-        let mut kept = kept.columns().iter();
-        let columns = (0..schema.fields().len()).map(|i| match lists.iter().position(|list| *list == i) {
-            Some(place) => elements[place].clone(),
-            None => kept.next().expect("one column for each that is no list").clone(),
-        });
-        let rows = batch_of(schema.clone(), columns.collect(), diffs.len());
-        Delta { time: delta.time, rows, diffs }
+        repeated(delta, rows, diffs, elements, lists, schema)
     }
 }

@@ -1,4 +1,5 @@
 //! Filter and project, fused and vectorised. A batch that fails is halved until the failing row is alone.
+use super::once::{Known, Once};
 use super::{Errs, Oks};
 use crate::plan::Expr;
 use crate::state::{batch_of, pick};
@@ -8,6 +9,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type, SchemaRef};
 use datafusion::common::DataFusionError;
+use std::cell::OnceCell;
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -32,7 +34,7 @@ pub(super) fn map<'s>(
     let (errs, err_stream) = builder.new_output();
     let mut oks = OutputBuilder::<_, CapacityContainerBuilder<Vec<Delta>>>::from(oks);
     let mut errs = OutputBuilder::<_, CapacityContainerBuilder<Vec<Failure>>>::from(errs);
-    let work = Work { filter, project, schema };
+    let work = Work::new(filter, project, schema);
     builder.build(move |_| {
         move |_| {
             let (mut oks, mut errs) = (oks.activate(), errs.activate());
@@ -54,9 +56,15 @@ pub(super) struct Work {
     pub project: Option<Vec<Expr>>,
     /// The columns that leave.
     pub schema: SchemaRef,
+    /// Filter and projection as they are computed, once it is known of how many columns.
+    made: OnceCell<(Option<Once>, Vec<Once>)>,
 }
 
 impl Work {
+    pub(super) fn new(filter: Option<Expr>, project: Option<Vec<Expr>>, schema: SchemaRef) -> Work {
+        Work { filter, project, schema, made: OnceCell::new() }
+    }
+
     /// Gives the rows that stay and the failures, each with its diff.
     pub(super) fn apply(&self, delta: Delta, give: &mut impl FnMut(Delta), fail: &mut impl FnMut(Failure)) {
         let rows = delta.len();
@@ -80,25 +88,35 @@ impl Work {
 
     fn evaluate(&self, delta: &Delta) -> Result<Delta, DataFusionError> {
         let Delta { time, rows, diffs } = delta;
-        let (rows, diffs) = match &self.filter {
+        let (filter, project) = self.made.get_or_init(|| {
+            let once = |expr: &Expr| Once::new(expr.clone(), rows.num_columns());
+            (self.filter.as_ref().map(once), self.project.iter().flatten().map(once).collect())
+        });
+        let mut known = Known::default();
+        let (rows, diffs) = match filter {
             None => (rows.clone(), diffs.clone()),
             Some(filter) => {
-                let kept = filter.evaluate(rows)?.into_array(rows.num_rows())?;
+                let kept = filter.evaluate(rows, &mut known)?;
                 let kept = kept.as_boolean_opt().ok_or_else(|| {
+                    let filter = filter.expression();
                     DataFusionError::Execution(format!("the condition {filter} is not a boolean"))
                 })?;
-                keep(rows, diffs, kept)?
+                let kept = keep(rows, diffs, kept)?;
+                if kept.1.len() < rows.num_rows() {
+                    known = Known::default();
+                }
+                kept
             }
         };
         let rows = match &self.project {
             _ if diffs.is_empty() => rows,
             None => rows,
-            Some(project) => {
+            Some(_) => {
                 let columns: Result<Vec<ArrayRef>, DataFusionError> = project
                     .iter()
                     .zip(self.schema.fields())
                     .map(|(e, field)| {
-                        let column = e.evaluate(&rows)?.into_array(rows.num_rows())?;
+                        let column = e.evaluate(&rows, &mut known)?;
                         // Functions may answer with another form of a type than they declared (text views).
                         if column.data_type() == field.data_type() {
                             Ok(one_zero(column))

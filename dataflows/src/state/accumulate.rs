@@ -1,17 +1,18 @@
 //! The aggregate functions as state by group: each row adds its value, multiplied by the row's diff.
+use super::distinct::{Distinct, Shared};
 use super::exact::ExactSum;
-use super::interner::Interner;
+use super::extreme::Extreme;
 use super::{logic, moments, ordered};
 use crate::Diff;
 use crate::codec::Codec;
 use crate::plan::{Aggregate, Function};
-use crate::row::{Row, hash};
 use arrow::array::*;
-use arrow::compute::SortOptions;
 use arrow::datatypes::*;
-use arrow::row::{RowConverter, SortField};
 use datafusion::functions_aggregate::average::avg_udaf;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// State of one aggregate for all groups of a worker.
@@ -30,23 +31,35 @@ pub(crate) trait Accumulator {
     }
 }
 
-/// The accumulator of an aggregate whose argument and filter are columns of `schema`. Errors name what is not supported.
-pub(crate) fn accumulator(aggregate: &Aggregate, schema: &Schema) -> Result<Box<dyn Accumulator>, String> {
+/// The accumulators of the aggregates of a GROUP BY, whose arguments and filters are columns of `schema`; `grows` says that rows only
+/// come. Errors name what is not supported.
+pub(crate) fn accumulators(
+    aggregates: &[Aggregate],
+    schema: &Schema,
+    grows: bool,
+) -> Result<Vec<Box<dyn Accumulator>>, String> {
+    let mut shared: BTreeMap<usize, Rc<RefCell<Shared>>> = BTreeMap::new();
+    let mut one = |aggregate: &Aggregate| -> Result<Box<dyn Accumulator>, String> {
+        let ordered = matches!(aggregate.function, Function::Ordered(_));
+        if ordered || !aggregate.distinct || matches!(aggregate.function, Function::Min | Function::Max) {
+            return accumulator(aggregate, schema, grows);
+        }
+        let argument = aggregate.argument.ok_or("DISTINCT needs an argument")?;
+        let inner = Aggregate { distinct: false, filter: None, ..aggregate.clone() };
+        let values = match shared.entry(argument) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Shared::new(Codec::for_columns(schema, &[argument])?, argument)),
+        };
+        // A value goes when the last row that has it does: the inner aggregate is told of that too.
+        Ok(Box::new(Distinct::new(values, aggregate.filter, accumulator(&inner, schema, false)?)))
+    };
+    aggregates.iter().map(&mut one).collect()
+}
+
+fn accumulator(aggregate: &Aggregate, schema: &Schema, grows: bool) -> Result<Box<dyn Accumulator>, String> {
     let rows = Selection { argument: aggregate.argument, filter: aggregate.filter };
     if let Function::Ordered(call) = &aggregate.function {
         return Ok(Box::new(ordered::Ordered::new(call, aggregate, schema)?));
-    }
-    if aggregate.distinct && !matches!(aggregate.function, Function::Min | Function::Max) {
-        let argument = aggregate.argument.ok_or("DISTINCT needs an argument")?;
-        let inner = Aggregate { distinct: false, filter: None, ..aggregate.clone() };
-        return Ok(Box::new(Distinct {
-            rows,
-            codec: Codec::for_columns(schema, &[argument])?,
-            argument,
-            values: Interner::default(),
-            counts: Vec::new(),
-            inner: accumulator(&inner, schema)?,
-        }));
     }
     let Some(argument) = aggregate.argument else {
         return Ok(Box::new(Count { rows, counts: Vec::new() }));
@@ -70,8 +83,8 @@ pub(crate) fn accumulator(aggregate: &Aggregate, schema: &Schema) -> Result<Box<
         (Function::Sum, t) if t.is_integer() => {
             Box::new(Integers { rows, sums: Vec::new(), finish: Finish::Sum(output) })
         }
-        (Function::Min, _) => Box::new(Extreme::new(rows, input, true)?),
-        (Function::Max, _) => Box::new(Extreme::new(rows, input, false)?),
+        (Function::Min, _) => Box::new(Extreme::new(rows, input, true, grows)?),
+        (Function::Max, _) => Box::new(Extreme::new(rows, input, false, grows)?),
         (Function::Every, DataType::Boolean) => Box::new(logic::Booleans::every(rows)),
         (Function::Any, DataType::Boolean) => Box::new(logic::Booleans::any(rows)),
         (Function::BitAnd | Function::BitOr | Function::BitXor, t) if t.is_integer() => {
@@ -312,156 +325,5 @@ impl Accumulator for Floats {
     }
     fn clear(&mut self, group: u32) {
         self.sums[group as usize] = Default::default();
-    }
-}
-
-/// min and max: the values of all groups in one B-tree, by group and then by their order.
-struct Extreme {
-    rows: Selection,
-    converter: RowConverter,
-    values: BTreeMap<(u32, Row), Diff>,
-    least: bool,
-}
-
-impl Extreme {
-    fn new(rows: Selection, input: DataType, least: bool) -> Result<Extreme, String> {
-        // NULLs inside of arrays and structs are greater than anything else.
-        let options = SortOptions { descending: false, nulls_first: false };
-        let converter = RowConverter::new(vec![SortField::new_with_options(input.clone(), options)])
-            .map_err(|e| format!("min and max of {input} are not supported: {e}"))?;
-        Ok(Extreme { rows, converter, values: BTreeMap::new(), least })
-    }
-
-    fn add(&mut self, group: u32, value: &[u8], diff: Diff) {
-        use std::collections::btree_map::Entry;
-        match self.values.entry((group, Row::from_slice(value))) {
-            Entry::Vacant(entry) => _ = entry.insert(diff),
-            Entry::Occupied(mut entry) => {
-                *entry.get_mut() += diff;
-                if *entry.get() == 0 {
-                    entry.remove();
-                }
-            }
-        }
-    }
-}
-
-impl Accumulator for Extreme {
-    fn holds_rows(&self) -> bool {
-        true
-    }
-    fn grow(&mut self, _groups: usize) {}
-    fn update(&mut self, groups: &[u32], batch: &RecordBatch, diffs: &[Diff]) {
-        let column = batch.column(self.rows.argument.expect("min and max have an argument"));
-        let values =
-            self.converter.convert_columns(std::slice::from_ref(column)).expect("the type was checked");
-        // Neighbours that are the same (lines of one document) cost one access.
-        let (mut run, mut sum) = (None::<(u32, usize)>, 0);
-        let mut runs = Vec::new();
-        self.rows.each(groups, batch, diffs, |i, g, d| {
-            if run.is_some_and(|(group, at)| group as usize == g && values.row(at) == values.row(i)) {
-                sum += d;
-            } else {
-                runs.extend(run.map(|r| (r, sum)));
-                (run, sum) = (Some((g as u32, i)), d);
-            }
-        });
-        runs.extend(run.map(|r| (r, sum)));
-        runs.into_iter()
-            .filter(|(_, d)| *d != 0)
-            .for_each(|((g, i), d)| self.add(g, values.row(i).data(), d));
-    }
-    fn emit(&self, groups: &[u32], _errors: &mut Vec<(usize, Arc<str>)>) -> ArrayRef {
-        let nothing = self
-            .converter
-            .convert_columns(&[new_null_array(&self.input(), 1)])
-            .expect("the type was checked");
-        let null = nothing.row(0);
-        let first = |g: u32| {
-            let mut range = self.values.range((g, Row::default())..(g + 1, Row::default()));
-            if self.least { range.next() } else { range.next_back() }
-        };
-        let parser = self.converter.parser();
-        let rows = groups.iter().map(|g| match first(*g) {
-            Some(((_, value), _)) => parser.parse(value.as_slice()),
-            None => parser.parse(null.data()),
-        });
-        let mut columns = self.converter.convert_rows(rows).expect("rows that this converter wrote");
-        columns.pop().expect("one column in, one column out")
-    }
-    fn clear(&mut self, group: u32) {
-        let left: Vec<_> = self
-            .values
-            .range((group, Row::default())..(group + 1, Row::default()))
-            .map(|(k, _)| k.clone())
-            .collect();
-        left.iter().for_each(|key| _ = self.values.remove(key));
-    }
-}
-
-impl Extreme {
-    fn input(&self) -> DataType {
-        let empty = self.converter.convert_rows(std::iter::empty()).expect("no rows convert");
-        empty[0].data_type().clone()
-    }
-}
-
-/// Any aggregate over the distinct values of a group.
-struct Distinct {
-    rows: Selection,
-    codec: Codec,
-    argument: usize,
-    values: Interner,
-    counts: Vec<Diff>,
-    inner: Box<dyn Accumulator>,
-}
-
-impl Accumulator for Distinct {
-    fn holds_rows(&self) -> bool {
-        true
-    }
-    fn grow(&mut self, groups: usize) {
-        self.inner.grow(groups);
-    }
-    fn update(&mut self, groups: &[u32], batch: &RecordBatch, diffs: &[Diff]) {
-        let encoded = self.codec.encode(&[batch.column(self.argument).clone()], batch.num_rows());
-        let (values, counts) = (&mut self.values, &mut self.counts);
-        let mut steps = vec![0; groups.len()];
-        let mut key = Vec::new();
-        let mut last = u32::MAX;
-        let mut emptied = Vec::new();
-        self.rows.each(groups, batch, diffs, |i, g, d| {
-            // The lines of one document follow each other with the same value: one look-up for all of them.
-            let same = key.get(..4) == Some(&(g as u32).to_le_bytes()[..]) && &key[4..] == encoded.row(i);
-            if !same {
-                key.clear();
-                key.extend_from_slice(&(g as u32).to_le_bytes());
-                key.extend_from_slice(encoded.row(i));
-                last = values.intern(hash(&key), &key).0;
-            }
-            let at = last as usize;
-            if at >= counts.len() {
-                counts.resize(at + 1, 0);
-            }
-            let before = counts[at] > 0;
-            counts[at] += d;
-            steps[i] = Diff::from(counts[at] > 0) - Diff::from(before);
-            if counts[at] == 0 {
-                emptied.push(last);
-            }
-        });
-        for id in emptied {
-            // It may have come again, or be listed twice.
-            if counts[id as usize] == 0 {
-                values.remove(id);
-            }
-        }
-        self.inner.update(groups, batch, &steps);
-    }
-    fn emit(&self, groups: &[u32], errors: &mut Vec<(usize, Arc<str>)>) -> ArrayRef {
-        self.inner.emit(groups, errors)
-    }
-    fn clear(&mut self, group: u32) {
-        self.inner.clear(group);
     }
 }

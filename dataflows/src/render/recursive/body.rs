@@ -152,8 +152,7 @@ impl<'i> Body<'i> {
                 if filter.is_none() && project.is_none() {
                     return rows;
                 }
-                let work =
-                    Work { filter: filter.clone(), project: project.clone(), schema: nullable(schema) };
+                let work = Work::new(filter.clone(), project.clone(), nullable(schema));
                 self.map(rows, &input.schema(), work)
             }
             Plan::Union { inputs, .. } => {
@@ -172,7 +171,7 @@ impl<'i> Body<'i> {
                     None => rows,
                     Some(filter) => {
                         let filter = Some(filter.clone());
-                        self.map(rows, schema, Work { filter, project: None, schema: nullable(schema) })
+                        self.map(rows, schema, Work::new(filter, None, nullable(schema)))
                     }
                 }
             }

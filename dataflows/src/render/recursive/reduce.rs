@@ -77,7 +77,7 @@ pub(super) fn matched<'i>(left: Rows<'i>, joined: Rows<'i>) -> Rows<'i> {
 
 /// GROUP BY; `one` is a row without columns where there is no GROUP BY.
 pub(super) fn aggregate<'i>(plan: &Plan, rows: Rows<'i>, one: Option<Rows<'i>>) -> (Rows<'i>, Errors<'i>) {
-    let (input, mut state, columns) = group_state(plan, None).expect(CHECKED);
+    let (input, mut state, columns) = group_state(plan, None, false).expect(CHECKED);
     let mut always = Produced::default();
     if one.is_some() {
         state.start_global(0, &mut always);
@@ -90,7 +90,7 @@ pub(super) fn aggregate<'i>(plan: &Plan, rows: Rows<'i>, one: Option<Rows<'i>>) 
 pub(super) fn top<'i>(plan: &Plan, rows: Rows<'i>) -> (Rows<'i>, Errors<'i>) {
     let Plan::TopK { input, partition, schema, .. } = plan else { unreachable!("only a top-k has a window") };
     let columns: Vec<usize> = (0..input.schema().fields().len()).collect();
-    let state = Box::new(top_state(plan).expect(CHECKED));
+    let state = Box::new(top_state(plan, false).expect(CHECKED));
     let group = Group::new(&input.schema(), &columns, schema, state, Produced::default());
     by_group("TopK", rows, None, &input.schema(), (partition.clone(), columns), group)
 }
