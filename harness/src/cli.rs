@@ -6,9 +6,11 @@ mod explain;
 mod live;
 mod replay;
 mod serve;
+mod stores;
 
 use crate::Error;
 use clap::{Args, Parser, Subcommand};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -45,12 +47,21 @@ enum Act {
   tallyflow run
   tallyflow run --config tallyflow.toml --workers 4
   tallyflow run --data /var/lib/tallyflow --listen 0.0.0.0:8080 --catalog ./my-catalogue
+  tallyflow run --kafka 127.0.0.1:9092 --topic orders,payments
+  tallyflow run --kafka b1:9092,b2:9092 --topic '^bss[.].*' --produce-topic bss.events --kafka-property security.protocol=SSL
 
 A config file has the flags' names as keys:
   data = \"/var/lib/tallyflow\"
   listen = \"0.0.0.0:8080\"
   workers = 4
-  skew = \"60s\"")]
+  skew = \"60s\"
+
+  [kafka]                             # in place of the embedded log; a data directory keeps the kind it was made with
+  brokers = \"127.0.0.1:9092\"
+  topics = [\"orders\", \"^bss[.].*\"]
+  produce_topic = \"orders\"
+  [kafka.properties]                  # of librdkafka; secrets as file:PATH or env:NAME
+  \"sasl.password\" = \"env:KAFKA_PASSWORD\"")]
     Run(Run),
     /// Takes files of events through the same pipeline to their end, and writes each view as CSV.
     #[command(after_help = "Examples:
@@ -68,7 +79,8 @@ Files are NDJSON with one CloudEvent a line, plain, gzip or zstd, read in the or
     /// Computes every view once more in batch over the log, and prints what differs. Exit code 1 if anything does.
     #[command(after_help = "Examples:
   tallyflow check
-  tallyflow check --data ./tallyflow-data")]
+  tallyflow check --data ./tallyflow-data
+  tallyflow check --sinks --repair")]
     Check(Check),
 }
 
@@ -124,6 +136,31 @@ struct Serve {
     /// How far events may be ahead of the clock before they are quarantined [default: 60s].
     #[arg(long, value_name = "TIME")]
     skew: Option<String>,
+    #[command(flatten)]
+    #[serde(skip)]
+    kafka_flags: KafkaFlags,
+    #[arg(skip)]
+    kafka: Option<sources::kafka::KafkaConfig>,
+    /// The stores outside, in the file only: `[[sink]]` with name, kind, views and what the kind takes.
+    #[arg(skip)]
+    sink: Vec<BTreeMap<String, toml::Value>>,
+}
+
+/// Kafka in place of the embedded log.
+#[derive(Args, Debug, Default, Clone)]
+struct KafkaFlags {
+    /// Takes topics of Kafka as the log in place of the embedded one: HOST:PORT of one broker or several, with commas.
+    #[arg(long = "kafka", value_name = "BROKERS", requires = "topics")]
+    brokers: Option<String>,
+    /// The topics, with commas or several times; ^ begins a regular expression. Each is read from its first offset on.
+    #[arg(long = "topic", value_name = "TOPIC", value_delimiter = ',')]
+    topics: Vec<String>,
+    /// The topic that POST /api/v1/events appends to [default: the first that is named in full].
+    #[arg(long, value_name = "TOPIC")]
+    produce_topic: Option<String>,
+    /// A property of librdkafka, such as security.protocol=SASL_SSL; secrets as sasl.password=file:PATH or env:NAME.
+    #[arg(long = "kafka-property", value_name = "KEY=VALUE", value_parser = property)]
+    properties: Vec<(String, String)>,
 }
 
 #[derive(Args, Debug)]
@@ -163,6 +200,15 @@ struct Check {
     /// Where data is kept.
     #[arg(long, value_name = "DIR", default_value = DATA_DEFAULT)]
     data: PathBuf,
+    /// Compares the stores outside with the views instead, each at the time it holds.
+    #[arg(long)]
+    sinks: bool,
+    /// Mends what differs in the stores.
+    #[arg(long, requires = "sinks")]
+    repair: bool,
+    /// The TOML file that declares sinks, where no process runs.
+    #[arg(long, value_name = "FILE", requires = "sinks")]
+    config: Option<PathBuf>,
     /// The catalogue the data was made with; another is refused.
     #[arg(long, value_name = "NAME|DIR")]
     catalog: Option<String>,
@@ -188,6 +234,7 @@ impl Command {
             Act::Run(run) => serve::run(run).map(|()| Outcome::Well),
             Act::Replay(replay) => replay::run(replay).map(|()| Outcome::Well),
             Act::Explain(explain) => explain::run(&explain).map(|()| Outcome::Well),
+            Act::Check(check) if check.sinks => stores::run(&check),
             Act::Check(check) => check::run(&check),
         }
     }
@@ -211,6 +258,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(refused()),
     };
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(refused)
+}
+
+fn property(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is no KEY=VALUE"))?;
+    Ok((key.trim().to_owned(), value.to_owned()))
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -106,6 +106,16 @@ pub fn log_path(data: &Path) -> PathBuf {
     data.join("log")
 }
 
+/// The file that says which Kafka the log is in.
+pub fn kafka_path(data: &Path) -> PathBuf {
+    data.join("kafka.json")
+}
+
+/// The file that numbers the partitions of Kafka.
+pub fn kafka_partitions_path(data: &Path) -> PathBuf {
+    data.join("kafka.partitions")
+}
+
 /// The file of the bindings.
 pub fn bindings_path(data: &Path) -> PathBuf {
     data.join("bindings")

@@ -1,11 +1,14 @@
 //! `Process`: what the HTTP API asks of the process it runs in.
 use crate::Error;
 use crate::metrics;
+use crate::outlets::serve as stores;
 use crate::publish::Latency;
 use crate::ticker::{Command, Shared, maintainable};
 use crossbeam_channel::{Sender, bounded};
 use dataflows::{Position, Time};
-use queries::api::host::{AppendError, DeclareError, Host, Quarantined, Query};
+use queries::api::host::{
+    AppendError, DeclareError, Host, Quarantined, Query, SinkDeclaration, SinkReport, SinkStatus,
+};
 use queries::catalogue::Entry;
 use queries::{Catalogue, Declared};
 use sources::Payload;
@@ -97,6 +100,13 @@ impl Host for Process {
         let sql = queries::declare::contained(|| queries::declare::originated(sql, || self.fresh_origin()))?;
         let declared = next.declare(&sql)?;
         maintainable(&declared).map_err(DeclareError::Unsupported)?;
+        if let Some(why) = self.shared.visible.now().silent
+            && declared.iter().any(|one| matches!(one, Declared::Table(_)))
+        {
+            return Err(DeclareError::Unavailable(format!(
+                "a new table reads the log from its beginning: {why}"
+            )));
+        }
         let names = declared.iter().map(|one| one.name().to_string()).collect();
         let time = self.command(|done| Command::Declare { sql, declared, done })?;
         *catalogue = next;
@@ -218,6 +228,9 @@ impl Host for Process {
         if let Some(why) = reach.stalled {
             return Err(format!("{why}; it is tried again"));
         }
+        if let Some(why) = reach.silent {
+            return Err(why.to_string());
+        }
         let missing = metrics::backlog(&self.start, &reach.positions);
         if missing > 0 {
             return Err(format!(
@@ -228,6 +241,23 @@ impl Host for Process {
             return Err("the first tick is still to be made".into());
         }
         Ok(())
+    }
+
+    fn create_sink(&self, declared: &SinkDeclaration) -> Result<(), DeclareError> {
+        self.restored()?;
+        stores::create(&self.shared, declared)
+    }
+
+    fn drop_sink(&self, name: &str) -> Result<bool, DeclareError> {
+        stores::drop_sink(&self.shared, name)
+    }
+
+    fn sinks(&self) -> Vec<SinkStatus> {
+        stores::list(&self.shared)
+    }
+
+    fn check_sinks(&self, only: Option<&str>, repair: bool) -> Result<Vec<SinkReport>, DeclareError> {
+        stores::check(&self.shared, only, repair)
     }
 }
 

@@ -5,6 +5,7 @@
 //! | file | noun | what it is |
 //! |---|---|---|
 //! | [`data`] | [`data::Data`] | the data directory and its lock |
+//! | [`feed`] | [`feed::Feed`] | the log, of whichever kind it is |
 //! | [`ticks`] | [`ticks::Reader`] | reads the log, cuts it into ticks, has them decoded |
 //! | [`clock`] | [`clock::Clock`] | the logical clock: which time a tick gets |
 //! | [`progress`] | [`progress::Bindings`] | positions bound to times, durable before anything computed from them is seen |
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod clock;
 pub mod csv;
 pub mod data;
+pub mod feed;
 pub mod host;
 pub mod intake;
 pub mod library;

@@ -8,11 +8,13 @@
 //! | [`thread`] | [`thread::Running`] | the thread that does what an outlet says |
 //! | [`spec`] | [`spec::Spec`] | a sink as it was declared |
 //! | [`registry`] | | what kinds of sinks there are |
+//! | [`serve`] | | what the HTTP API and SQL ask of the sinks |
 //! | [`compare`] | | a store against the view at the store's time |
 pub mod compare;
 pub mod keys;
 pub mod outlet;
 pub mod registry;
+pub mod serve;
 pub mod spec;
 pub mod thread;
 

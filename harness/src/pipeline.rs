@@ -4,6 +4,7 @@
 use crate::Error;
 use crate::clock::{Clock, Follow, Wall, wall};
 use crate::data::{self, Data};
+use crate::feed::Feed;
 use crate::host::Process;
 use crate::outlets::spec::Spec;
 use crate::outlets::{Drain, Outlets};
@@ -18,7 +19,7 @@ use dataflows::{Position, Time};
 use queries::session::{Limits, Session};
 use queries::{Catalogue, Declared};
 use sinks::memory::Memory;
-use sources::log::{Log, LogConfig, Repair};
+use sources::kafka::KafkaConfig;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
@@ -42,6 +43,8 @@ pub struct Setting {
     pub wall: Wall,
     /// Partitions of a new log.
     pub partitions: u32,
+    /// The Kafka that is the log; none: that of the data, else the embedded log.
+    pub kafka: Option<KafkaConfig>,
     /// What one SQL statement may use.
     pub limits: Limits,
     /// What the state of one view may take; a view that needs more is stopped.
@@ -67,6 +70,7 @@ impl Setting {
             skew_ms: 60_000,
             wall: wall(),
             partitions: 1,
+            kafka: None,
             limits: Limits::default(),
             state_bytes_max: STATE_BYTES_MAX,
             sinks: Some(vec![]),
@@ -97,7 +101,7 @@ impl Pipeline {
     /// Opens the data and starts all threads: what was bound is made again, then it goes on.
     pub fn start(data: Data, setting: &Setting) -> Result<Pipeline, Error> {
         let (catalogue, declared) = load(&data)?;
-        let (log, mut repairs) = open_log(&data, setting.partitions)?;
+        let (log, mut repairs) = Feed::open(&data, setting)?;
         let (bindings, torn) = Bindings::open(&data::bindings_path(data.path()))?;
         repairs.extend(torn.map(|torn| format!("bindings: {} bytes cut: {}", torn.bytes, torn.reason)));
         let (statements, kept, torn) = Statements::open(&data::statements_path(data.path()))?;
@@ -142,6 +146,7 @@ impl Pipeline {
             threads: setting.workers,
             tables: shared.tables.clone(),
             appended: shared.log.subscribe(),
+            visible: visible.clone(),
         };
         let (reader, steps, handle, mut upstream) = Reader::new(shared.log.reader(), reader_setting);
         let (commands, received) = bounded(COMMANDS_IN_FLIGHT);
@@ -178,7 +183,7 @@ impl Pipeline {
     }
 
     /// The log it reads.
-    pub fn log(&self) -> &Arc<Log> {
+    pub fn log(&self) -> &Feed {
         &self.shared.log
     }
 
@@ -254,19 +259,6 @@ fn load(data: &Data) -> Result<(Catalogue, Vec<Declared>), Error> {
     let declared: Vec<_> = catalogue.entries().iter().map(|entry| entry.declared.clone()).collect();
     maintainable(&declared).map_err(refused)?;
     Ok((catalogue, declared))
-}
-
-/// The log, and what had to be cut from it.
-fn open_log(data: &Data, partitions: u32) -> Result<(Arc<Log>, Vec<String>), Error> {
-    let config = LogConfig { partitions, ..LogConfig::default() };
-    let (log, torn) = Log::open(&data::log_path(data.path()), config)
-        .map_err(|why| Error::failed(format!("open the log in {}", data.path().display()), why))?;
-    let repairs = torn.iter().map(|cut| {
-        let Repair { partition, offset, bytes_cut, reason } = cut;
-        format!("log partition {partition}: {bytes_cut} bytes from offset {offset} on cut: {reason}")
-    });
-    let repairs = repairs.collect();
-    Ok((log, repairs))
 }
 
 /// A thread whose failure, or panic, is told to all who wait.

@@ -28,6 +28,8 @@ pub struct Reach {
     pub restored: bool,
     /// Why it does not go on now; it may later.
     pub stalled: Option<Error>,
+    /// Why nothing new comes from the log; what is there stays readable.
+    pub silent: Option<Error>,
     /// Whether the process is ending.
     pub stopping: bool,
     /// Why it will not go on.
@@ -62,6 +64,11 @@ impl Visible {
     /// Says why it does not go on now, or that it does again.
     pub fn stall(&self, why: Option<Error>) {
         self.lock().stalled = why;
+    }
+
+    /// Says why nothing new comes from the log, or that it does again.
+    pub fn silent(&self, why: Option<Error>) {
+        self.lock().silent = why;
     }
 
     /// Says that the process is ending.

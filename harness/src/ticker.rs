@@ -2,6 +2,7 @@
 //! and views come and go between two ticks.
 use crate::Error;
 use crate::clock::{Clock, Moment};
+use crate::feed::Feed;
 use crate::intake::{Intake, latest_event};
 use crate::metrics::Gauges;
 use crate::outlets::Outlets;
@@ -17,9 +18,8 @@ use dataflows::{Mode, Plan, Position, Table, Time, View};
 use queries::api::host::QueryKind;
 use queries::{Catalogue, Declared};
 use sinks::memory::Memory;
-use sources::Source;
 use sources::decode::{Decoder, Mapping};
-use sources::log::Log;
+use sources::{Source, SourceError};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -28,6 +28,7 @@ use xxhash_rust::xxh3::Xxh3;
 const BACKFILL_BYTES: usize = 4 << 20;
 const BATCH_ROWS_MIN: usize = 1_024;
 const BIND_AGAIN: Duration = Duration::from_millis(200);
+const READ_AGAIN: Duration = Duration::from_millis(200);
 
 /// What is done between two ticks.
 pub enum Command {
@@ -67,7 +68,7 @@ pub enum Command {
 #[derive(Clone)]
 pub struct Shared {
     /// The log, for what a new table must catch up with.
-    pub log: Arc<Log>,
+    pub log: Feed,
     /// What is declared.
     pub catalogue: Arc<Mutex<Catalogue>>,
     /// The workers; none once they were ended.
@@ -390,12 +391,24 @@ impl Ticker {
         let decoder = Decoder::new(vec![mapping.clone()]);
         let tried = format!("fill table {} from the log", mapping.table.name);
         let mut reader = self.shared.log.reader();
+        let position = |reader: &dyn Source, partition| {
+            reader.positions().iter().find(|p| p.partition == partition).map_or(0, |p| p.offset)
+        };
         let intake = self.shared.intake.clone();
         let end =
             |partition| self.positions.iter().find(|p| p.partition == partition).map_or(0, |p| p.offset);
-        while !reader.positions().iter().all(|p| p.offset >= end(p.partition)) {
-            let mut records = reader.poll(BACKFILL_BYTES).map_err(|why| Error::failed(&tried, why))?;
-            if records.is_empty() {
+        while let Some(short) = self.positions.iter().find(|p| position(&*reader, p.partition) < p.offset) {
+            let mut records = match reader.poll_partition(short.partition, BACKFILL_BYTES) {
+                Ok(records) => records,
+                Err(SourceError::Retry(why)) => {
+                    if self.shared.visible.wait(Some(READ_AGAIN), |reach| reach.stopping)? {
+                        return Err(Error::failed(tried, why));
+                    }
+                    continue;
+                }
+                Err(why) => return Err(Error::failed(tried, why)),
+            };
+            if records.is_empty() && matches!(reader.ended(), Ok(true)) {
                 return Err(Error::failed(tried, "it ends before what was bound"));
             }
             records.retain(|record| record.offset < end(record.partition));

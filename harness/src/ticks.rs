@@ -1,21 +1,26 @@
 //! `Reader`: reads the log, cuts it into ticks and has their records decoded by a pool; the order of the log is kept.
 //!
 //! Ticks that were bound in an earlier life are cut again exactly so; then the [`Pace`] decides.
+mod pool;
+
+pub use pool::hash;
+
 use crate::Error;
 use crate::progress::{self, Binding};
+use crate::publish::Visible;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use dataflows::{Position, Time};
+use pool::{spawn_decoder, split};
 use sources::decode::{Decoded, Decoder, Mapping};
-use sources::{Payload, Record, Source, SourceError};
+use sources::{Record, Source, SourceError};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed};
 
 const POLL_BYTES: usize = 4 << 20;
-const PIECE_BYTES: usize = 512 << 10;
+const READ_AGAIN: Duration = Duration::from_millis(100);
 const TICKS_IN_FLIGHT: usize = 4;
 const RECORDS_FEW: usize = 32;
 
@@ -139,6 +144,8 @@ pub struct Reader<S> {
     pace: Pace,
     queues: BTreeMap<u32, VecDeque<Record>>,
     queued: usize,
+    /// Where the source stands in each partition.
+    read: BTreeMap<u32, u64>,
     cut: BTreeMap<u32, u64>,
     last_cut: Option<Instant>,
     pool: Sender<(Vec<Record>, Sender<Piece>)>,
@@ -146,6 +153,8 @@ pub struct Reader<S> {
     end: Arc<AtomicU8>,
     nudged: Receiver<()>,
     appended: Receiver<()>,
+    visible: Arc<Visible>,
+    stalled: Option<String>,
 }
 
 /// What a reader is given besides its source.
@@ -158,6 +167,8 @@ pub struct Setting {
     pub tables: Arc<std::sync::RwLock<Arc<Tables>>>,
     /// Says that records were appended.
     pub appended: Receiver<()>,
+    /// Is told why nothing new comes.
+    pub visible: Arc<Visible>,
 }
 
 impl<S: Source + 'static> Reader<S> {
@@ -168,19 +179,23 @@ impl<S: Source + 'static> Reader<S> {
         let (steps, handed) = bounded(TICKS_IN_FLIGHT);
         let (wake, nudged) = bounded(1);
         let end = Arc::new(AtomicU8::new(End::Open as u8));
-        let cut = source.positions().into_iter().map(|p| (p.partition, p.offset)).collect();
+        let read: BTreeMap<u32, u64> =
+            source.positions().into_iter().map(|p| (p.partition, p.offset)).collect();
         let reader = Reader {
             source,
             pace: setting.pace,
             queues: BTreeMap::new(),
             queued: 0,
-            cut,
+            cut: read.clone(),
+            read,
             last_cut: None,
             pool,
             steps,
             end: end.clone(),
             nudged,
             appended: setting.appended,
+            visible: setting.visible,
+            stalled: None,
         };
         (reader, handed, Handle { end, wake }, threads)
     }
@@ -218,7 +233,8 @@ impl<S: Source + 'static> Reader<S> {
             if self.end() == End::Now {
                 return Ok(false);
             }
-            if self.poll()? == 0 {
+            let short = short.clone();
+            if self.poll(Some(short.partition))? == 0 && self.ended()? {
                 return Err(Error::Failed(format!(
                     "REPLAY_DIVERGED: tick {} is bound to partition {} up to offset {}, and the log ends at offset {}",
                     binding.moment.time,
@@ -230,13 +246,12 @@ impl<S: Source + 'static> Reader<S> {
         }
         let mut records = Vec::with_capacity(binding.records as usize);
         for position in &binding.positions {
-            let from = self.cut.get(&position.partition).copied().unwrap_or(0);
-            let count = position.offset.saturating_sub(from) as usize;
-            if count > 0 {
-                let queue = self.queues.get_mut(&position.partition).expect("polled up to the position");
+            if let Some(queue) = self.queues.get_mut(&position.partition) {
+                let count = queue.partition_point(|record| record.offset < position.offset);
                 records.extend(queue.drain(..count));
-                self.cut.insert(position.partition, position.offset);
             }
+            let cut = self.cut.entry(position.partition).or_default();
+            *cut = position.offset.max(*cut);
         }
         self.queued -= records.len();
         Ok(self.send(records, Origin::Bound(binding, told)))
@@ -244,6 +259,7 @@ impl<S: Source + 'static> Reader<S> {
 
     fn follow(&mut self) -> Result<(), Error> {
         loop {
+            self.tell_stalled();
             match self.next() {
                 Next::Cut(count) => {
                     let records = self.take(count);
@@ -253,7 +269,7 @@ impl<S: Source + 'static> Reader<S> {
                     }
                     self.last_cut = Some(Instant::now());
                 }
-                Next::Poll => _ = self.poll()?,
+                Next::Poll => _ = self.poll(None)?,
                 Next::Wait(wait) => self.wait(wait),
                 Next::Stop => return Ok(()),
             }
@@ -279,15 +295,28 @@ impl<S: Source + 'static> Reader<S> {
         }
     }
 
-    fn poll(&mut self) -> Result<usize, Error> {
-        let records = match self.source.poll(POLL_BYTES) {
+    /// Reads on, in one partition or in all; how many records came.
+    fn poll(&mut self, partition: Option<u32>) -> Result<usize, Error> {
+        let polled = match partition {
+            Some(partition) => self.source.poll_partition(partition, POLL_BYTES),
+            None => self.source.poll(POLL_BYTES),
+        };
+        let records = match polled {
             Ok(records) => records,
             Err(SourceError::Retry(_)) => {
-                self.wait(Some(Duration::from_millis(100)));
+                self.wait(Some(READ_AGAIN));
                 vec![]
             }
-            Err(SourceError::Fatal(why)) => return Err(Error::failed("read the log", why)),
+            // While bound ticks are repeated there is nothing yet that could stay readable.
+            Err(SourceError::Halt(why)) if partition.is_none() => {
+                self.halt(Error::failed("read on in the log", why));
+                vec![]
+            }
+            Err(SourceError::Halt(why) | SourceError::Fatal(why)) => {
+                return Err(Error::failed("read the log", why));
+            }
         };
+        self.read.extend(self.source.positions().into_iter().map(|p| (p.partition, p.offset)));
         let count = records.len();
         self.queued += count;
         for record in records {
@@ -296,15 +325,45 @@ impl<S: Source + 'static> Reader<S> {
         Ok(count)
     }
 
+    /// Whether the log ends where it was read up to.
+    fn ended(&mut self) -> Result<bool, Error> {
+        match self.source.ended() {
+            Ok(ended) => Ok(ended),
+            Err(SourceError::Retry(_)) => {
+                self.tell_stalled();
+                self.wait(Some(READ_AGAIN));
+                Ok(false)
+            }
+            Err(why) => Err(Error::failed("read the log", why)),
+        }
+    }
+
+    /// No more is read and no tick is made; readers go on with what is there.
+    fn halt(&mut self, why: Error) {
+        self.visible.silent(Some(why));
+        while self.end() == End::Open {
+            _ = self.nudged.recv_timeout(Duration::from_secs(3_600));
+        }
+        self.end.store(End::Now as u8, Ordering::Release);
+    }
+
+    fn tell_stalled(&mut self) {
+        let stalled = self.source.stalled();
+        if stalled != self.stalled {
+            self.visible.silent(stalled.clone().map(|why| Error::failed("read on in the log", why)));
+            self.stalled = stalled;
+        }
+    }
+
     /// The first `count` records that wait, by ascending partition.
     fn take(&mut self, count: usize) -> Vec<Record> {
         let mut records = Vec::with_capacity(count);
-        for queue in self.queues.values_mut() {
+        // Where nothing waits, all below the source's position is in: there may be offsets without a record.
+        for (partition, read) in &self.read {
+            let queue = self.queues.entry(*partition).or_default();
             let share = queue.len().min(count - records.len());
             records.extend(queue.drain(..share));
-        }
-        for record in &records {
-            self.cut.insert(record.partition, record.offset + 1);
+            self.cut.insert(*partition, queue.front().map_or(*read, |next| next.offset));
         }
         self.queued -= records.len();
         records
@@ -323,8 +382,7 @@ impl<S: Source + 'static> Reader<S> {
     }
 
     fn reached(&self, partition: u32) -> u64 {
-        let waiting = self.queues.get(&partition).map_or(0, |queue| queue.len() as u64);
-        self.cut.get(&partition).copied().unwrap_or(0) + waiting
+        self.read.get(&partition).copied().unwrap_or(0)
     }
 
     fn end(&self) -> End {
@@ -356,66 +414,6 @@ fn decide(pace: Pace, queued: usize, backlog: bool, end: End, since_cut: Option<
     };
     let left = limit.map(|limit| limit.saturating_sub(since_cut.unwrap_or(limit)));
     if left == Some(Duration::ZERO) { Next::Cut(queued) } else { Next::Wait(left) }
-}
-
-fn split(records: Vec<Record>) -> Vec<Vec<Record>> {
-    let (mut pieces, mut piece, mut bytes) = (vec![], vec![], 0);
-    for record in records {
-        bytes += payload_bytes(&record.payload);
-        piece.push(record);
-        if bytes >= PIECE_BYTES {
-            pieces.push(std::mem::take(&mut piece));
-            bytes = 0;
-        }
-    }
-    if !piece.is_empty() {
-        pieces.push(piece);
-    }
-    pieces
-}
-
-fn payload_bytes(payload: &Payload) -> usize {
-    match payload {
-        Payload::Structured(bytes) => bytes.len(),
-        Payload::Binary { attributes, body } => {
-            body.len() + attributes.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
-        }
-    }
-}
-
-fn spawn_decoder(
-    index: usize,
-    work: &Receiver<(Vec<Record>, Sender<Piece>)>,
-    tables: &Arc<std::sync::RwLock<Arc<Tables>>>,
-) -> JoinHandle<()> {
-    let (work, tables) = (work.clone(), tables.clone());
-    let decode = move || {
-        for (records, reply) in work {
-            let tables = tables.read().expect("no thread panics with the tables").clone();
-            let decoded = tables.decoder.decode(&records);
-            let hashes = records.iter().map(hash).collect();
-            // The ticker may have stopped: then nobody waits for this.
-            _ = reply.send(Piece { records, decoded, hashes, tables });
-        }
-    };
-    std::thread::Builder::new().name(format!("decode-{index}")).spawn(decode).expect("threads can be started")
-}
-
-/// What a replay must find again in a record.
-fn hash(record: &Record) -> u64 {
-    let seed = record.offset ^ (u64::from(record.partition) << 48);
-    match &record.payload {
-        Payload::Structured(bytes) => xxh3_64_with_seed(bytes, seed),
-        Payload::Binary { attributes, body } => {
-            let mut hash = Xxh3::with_seed(!seed);
-            for text in attributes.iter().flat_map(|(name, value)| [name, value]) {
-                hash.update(&(text.len() as u64).to_le_bytes());
-                hash.update(text.as_bytes());
-            }
-            hash.update(body);
-            hash.digest()
-        }
-    }
 }
 
 #[cfg(test)]

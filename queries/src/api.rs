@@ -9,6 +9,7 @@
 //! | `views`, `list`, `literal` | reads |
 //! | `changes` | a view's changes as server-sent events |
 //! | `events`, `declared`, `operate` | ingestion, queries, health and metrics |
+//! | `stores` | the stores outside |
 //! | `sql` | statements in, answers out |
 //! | `meter` | what the API counts of itself |
 mod call;
@@ -25,6 +26,7 @@ mod problem;
 mod routes;
 mod server;
 mod sql;
+mod stores;
 mod views;
 
 pub use server::serve;

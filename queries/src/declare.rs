@@ -4,6 +4,7 @@ pub(crate) mod create;
 pub(crate) mod dialect;
 pub mod error;
 pub(crate) mod mutual;
+pub mod sink;
 mod spelling;
 mod table;
 pub(crate) mod text;

@@ -18,8 +18,9 @@ mod words;
 mod write;
 
 use crate::Catalogue;
-use crate::api::host::{DeclareError, Host, QueryKind};
+use crate::api::host::{DeclareError, Host, QueryKind, SinkStatus};
 use crate::declare::contained;
+use crate::declare::sink::SinkStatement;
 use crate::lower::names::shown;
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -198,6 +199,19 @@ impl Session {
                 }
                 done(&tag)
             }
+            Act::Sink(SinkStatement::Create { declared, if_not_exists }) => {
+                let is_there = || inner.host.sinks().iter().any(|sink| sink.name == declared.name);
+                if !(if_not_exists && is_there()) {
+                    inner.host.create_sink(&declared)?;
+                }
+                done("CREATE SINK")
+            }
+            Act::Sink(SinkStatement::Drop { name, if_exists }) => {
+                if !inner.host.drop_sink(&name)? && !if_exists {
+                    return Err(DeclareError::NotFound(format!("there is no sink {name:?}")));
+                }
+                done("DROP SINK")
+            }
             Act::Flush => {
                 inner.flush()?;
                 done("FLUSH")
@@ -228,6 +242,23 @@ impl Session {
         match what {
             script::Shown::Tables => Ok((text_schema("name"), vec![named(&|kind| kind == QueryKind::Table)])),
             script::Shown::Views => Ok((text_schema("name"), vec![named(&|kind| kind != QueryKind::Table)])),
+            script::Shown::Sinks => {
+                let fields = ["name", "kind", "views", "state", "time", "lag_ms", "error"];
+                let fields = fields.map(|name| Field::new(name, DataType::Utf8, false)).to_vec();
+                let sinks = self.0.host.sinks();
+                let of = |text: &dyn Fn(&SinkStatus) -> String| sinks.iter().map(text).collect();
+                let number = |number: Option<u64>| number.map_or(String::new(), |number| number.to_string());
+                let columns = vec![
+                    of(&|sink| sink.name.clone()),
+                    of(&|sink| sink.kind.clone()),
+                    of(&|sink| sink.views.as_ref().map_or("ALL".into(), |views| views.join(", "))),
+                    of(&|sink| sink.state.to_owned()),
+                    of(&|sink| number(sink.time)),
+                    of(&|sink| number(sink.lag_ms)),
+                    of(&|sink| sink.error.clone().unwrap_or_default()),
+                ];
+                Ok((Arc::new(Schema::new(fields)), columns))
+            }
             script::Shown::Columns(name) => {
                 let schema = self.0.host.catalogue().schema(name)?;
                 let fields = ["column_name", "data_type", "is_nullable"];

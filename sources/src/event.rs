@@ -131,6 +131,10 @@ pub enum Rule {
     Column,
     /// The payload is too large.
     Size,
+    /// A record of Kafka that is a batch, or in an event format that is not read.
+    Format,
+    /// A record of Kafka without a value.
+    Tombstone,
 }
 
 impl Rule {
@@ -146,7 +150,16 @@ impl Rule {
             Rule::Type => "type",
             Rule::Column => "column",
             Rule::Size => "size",
+            Rule::Format => "format",
+            Rule::Tombstone => "tombstone",
         }
+    }
+
+    /// The rules by which a transport refuses a record before it is read.
+    fn of_transport(word: &str) -> Option<Rule> {
+        [Rule::Attribute, Rule::Size, Rule::Format, Rule::Tombstone]
+            .into_iter()
+            .find(|rule| rule.word() == word)
     }
 }
 
@@ -175,6 +188,17 @@ impl std::fmt::Display for Reject {
     }
 }
 impl std::error::Error for Reject {}
+
+/// In place of an attribute's name, which it can never be: the record was refused by its transport.
+const REFUSED: &str = "!rule";
+
+impl Payload {
+    /// A record that its transport knows to be no event: it is decoded to a `Reject` of this rule. Its bytes are kept.
+    pub(crate) fn refused(rule: Rule, reason: String, body: Bytes) -> Payload {
+        let rule = (REFUSED.to_owned(), rule.word().to_owned());
+        Payload::Binary { attributes: vec![rule, ("!reason".to_owned(), reason)], body }
+    }
+}
 
 /// Reads one event.
 pub fn parse(payload: &Payload) -> Result<Event<'_>, Reject> {
@@ -366,6 +390,11 @@ fn carried<'a>(
     body: &'a [u8],
     tape: &mut Tape,
 ) -> Result<(Event<'a>, Option<usize>), Reject> {
+    if let [(mark, rule), (_, reason), ..] = attributes
+        && mark == REFUSED
+    {
+        return Err(Reject::new(Rule::of_transport(rule).unwrap_or(Rule::Attribute), reason));
+    }
     let result = (|| {
         if body.len() > EVENT_BYTES_MAX {
             utf8(body, EVENT_BYTES_MAX)?;

@@ -10,7 +10,7 @@ use arrow::row::{OwnedRow, RowConverter, SortField};
 use dataflows::{Mode, Position, Table, Time};
 use queries::Catalogue;
 use sources::decode::{Decoder, Mapping, Outcome};
-use sources::{Record, Source};
+use sources::{Record, Source, SourceError};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -67,38 +67,49 @@ pub fn tables<S: Source>(
 ) -> Result<BTreeMap<String, Vec<RecordBatch>>, Error> {
     let log = read(source, positions)?;
     let mut tally = Tally::new(declared);
-    let mut done: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut done: BTreeMap<u32, u64> = BTreeMap::new();
     while let Some(binding) = bindings.next()? {
         if binding.moment.time > time {
             break;
         }
         for position in &binding.positions {
-            let from = done.insert(position.partition, position.offset as usize).unwrap_or(0);
-            if from < position.offset as usize {
-                let records =
-                    log.get(&position.partition).and_then(|log| log.get(from..position.offset as usize));
-                let records = records
-                    .ok_or_else(|| Error::failed("read the log", "it is shorter than what was bound"))?;
-                tally.count(binding.moment.time, binding.moment.horizon, records);
+            let from = done.insert(position.partition, position.offset).unwrap_or(0);
+            let (log, read) = log.get(&position.partition).map_or((&[][..], 0), |(log, read)| (log, *read));
+            if from >= position.offset {
+                continue;
             }
+            if read < position.offset {
+                return Err(Error::failed("read the log", "it is shorter than what was bound"));
+            }
+            let at = |offset| log.partition_point(|record| record.offset < offset);
+            tally.count(binding.moment.time, binding.moment.horizon, &log[at(from)..at(position.offset)]);
         }
     }
     tally.rows()
 }
 
-fn read<S: Source>(mut source: S, positions: &[Position]) -> Result<HashMap<u32, Vec<Record>>, Error> {
-    let mut log: HashMap<u32, Vec<Record>> = HashMap::new();
-    let short = |log: &HashMap<u32, Vec<Record>>| {
-        positions.iter().any(|p| log.get(&p.partition).map_or(0, |records| records.len() as u64) < p.offset)
+/// The records of each partition, and up to which offset they were read.
+fn read<S: Source>(mut source: S, positions: &[Position]) -> Result<HashMap<u32, (Vec<Record>, u64)>, Error> {
+    let mut log: HashMap<u32, (Vec<Record>, u64)> = HashMap::new();
+    let short = |source: &S| {
+        let at = source.positions();
+        let reached = |wanted: &Position| {
+            at.iter().any(|p| p.partition == wanted.partition && p.offset >= wanted.offset)
+        };
+        positions.iter().find(|p| p.offset > 0 && !reached(p)).map(|p| p.partition)
     };
-    while short(&log) {
-        let records = source.poll(POLL_BYTES).map_err(|why| Error::failed("read the log", why))?;
-        if records.is_empty() {
+    while let Some(partition) = short(&source) {
+        let failed = |why: SourceError| Error::failed("read the log", why);
+        let records = source.poll_partition(partition, POLL_BYTES).map_err(failed)?;
+        if records.is_empty() && source.ended().map_err(failed)? {
             return Err(Error::failed("read the log", "it is shorter than what readers see"));
         }
         for record in records {
-            log.entry(record.partition).or_default().push(record);
+            log.entry(record.partition).or_default().0.push(record);
         }
+    }
+    for position in source.positions() {
+        log.entry(position.partition).or_default().1 = position.offset;
     }
     Ok(log)
 }

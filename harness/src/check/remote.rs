@@ -2,11 +2,12 @@
 use super::{Difference, Report, Truth, differing, for_each_row, naive};
 use crate::Error;
 use crate::data::{self, Holder};
+use crate::feed::Feed;
 use crate::progress;
 use crate::statements;
 use dataflows::{Position, Time};
 use serde_json::Value;
-use sources::log::LogReader;
+use sources::Source;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -38,14 +39,19 @@ pub fn check(path: &Path, catalogue: &str, holder: &Holder) -> Result<(Report, T
     let mut report = Report::default();
     let latest = by_time.keys().last().copied().unwrap_or(0);
     for (time, answers) in by_time {
-        let log = LogReader::open_read_only(&data::log_path(path)).map_err(|why| failed(why.to_string()))?;
-        compare(Truth::open(path, catalogue, log)?, time, positions(path, time)?, answers, &mut report)?;
+        compare(
+            Truth::open(path, catalogue, Feed::read_only(path)?)?,
+            time,
+            positions(path, time)?,
+            answers,
+            &mut report,
+        )?;
     }
     Ok((report, latest))
 }
 
 fn compare(
-    truth: Truth<LogReader>,
+    truth: Truth<impl Source>,
     time: Time,
     positions: Vec<Position>,
     answers: Vec<(String, Answer)>,
@@ -150,5 +156,21 @@ fn encoded(byte: u8) -> String {
         char::from(byte).to_string()
     } else {
         format!("%{byte:02X}")
+    }
+}
+
+/// The body that a process answers a POST without a body with.
+pub fn post(address: &str, path: &str) -> Result<String, String> {
+    let stream = TcpStream::connect(address).map_err(|why| format!("cannot connect: {why}"))?;
+    let lost = |why: std::io::Error| format!("the answer broke off: {why}");
+    // HTTP/1.0: the body comes as it is, without chunks, and ends with the connection.
+    let head = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: 0\r\n\r\n");
+    (&stream).write_all(head.as_bytes()).map_err(lost)?;
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut (&stream), &mut answer).map_err(lost)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("the answer has no head")?;
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        _ => Err(format!("it answered {:?}: {body}", head.lines().next().unwrap_or_default())),
     }
 }

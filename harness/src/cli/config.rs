@@ -1,7 +1,9 @@
 //! What the user typed for a serving process, in a file and in flags, made into what it means.
-use super::{DATA_DEFAULT, LISTEN_DEFAULT, Serve, TICK_EVENTS_DEFAULT, duration};
+use super::{DATA_DEFAULT, KafkaFlags, LISTEN_DEFAULT, Serve, TICK_EVENTS_DEFAULT, duration};
 use crate::Error;
+use crate::outlets::spec::Spec;
 use crate::pipeline::Setting;
+use sources::kafka::KafkaConfig;
 use std::path::{Path, PathBuf};
 
 /// A serving process, all filled in.
@@ -13,13 +15,37 @@ pub(super) struct Settled {
     pub(super) setting: Setting,
 }
 
+impl KafkaFlags {
+    /// What the flags say of Kafka, and where they say nothing, the file.
+    fn over(self, file: Option<KafkaConfig>) -> Option<KafkaConfig> {
+        let said = self.brokers.is_some() || !self.topics.is_empty() || self.produce_topic.is_some();
+        if file.is_none() && !said && self.properties.is_empty() {
+            return None;
+        }
+        let mut config = file.unwrap_or_default();
+        if let Some(brokers) = self.brokers {
+            config.brokers = brokers;
+        }
+        if !self.topics.is_empty() {
+            config.topics = self.topics;
+        }
+        config.produce_topic = self.produce_topic.or(config.produce_topic);
+        config.properties.extend(self.properties);
+        Some(config)
+    }
+}
+
 /// The file's settings, where the flags say nothing.
 pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
-    let Some(path) = file else { return Ok(flags) };
+    let Some(path) = file else {
+        let kafka = flags.kafka_flags.over(None);
+        return Ok(Serve { kafka, kafka_flags: KafkaFlags::default(), ..flags });
+    };
     let tried = format!("read config {}", path.display());
     let text = std::fs::read_to_string(path).map_err(|why| Error::failed(&tried, why))?;
     let file: Serve =
         toml::from_str(&text).map_err(|why| Error::failed(&tried, why.to_string().trim_end()))?;
+    let kafka = flags.kafka_flags.over(file.kafka);
     Ok(Serve {
         data: flags.data.or(file.data),
         catalog: flags.catalog.or(file.catalog),
@@ -29,6 +55,9 @@ pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
         tick_events: flags.tick_events.or(file.tick_events),
         partitions: flags.partitions.or(file.partitions),
         skew: flags.skew.or(file.skew),
+        kafka,
+        kafka_flags: KafkaFlags::default(),
+        sink: file.sink,
     })
 }
 
@@ -50,6 +79,12 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
     if let Some(skew) = &serve.skew {
         setting.skew_ms = duration(skew).map_err(|why| refused("skew", &why))?.as_millis() as u64;
     }
+    setting.kafka = serve.kafka_flags.over(serve.kafka);
+    if let Some(kafka) = &setting.kafka {
+        kafka.check().map_err(|why| refused("kafka", &why))?;
+    }
+    let sinks = serve.sink.iter().map(Spec::from_table).collect::<Result<_, _>>()?;
+    setting.sinks = Some(sinks);
     let listen = serve.listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
     let data = serve.data.unwrap_or_else(|| DATA_DEFAULT.into());
     Ok(Settled { data, catalogue: serve.catalog, listen, pg: serve.pg, setting })
@@ -68,6 +103,14 @@ mod tests {
         let settled = settle(merge(flags, Some(&path)).unwrap(), 1).unwrap();
         assert_eq!((settled.listen.as_str(), settled.setting.workers), ("127.0.0.1:2", 3));
         assert_eq!(settled.setting.skew_ms, 5_000);
+        let kafka = "[kafka]\nbrokers = \"a:1\"\ntopics = [\"t\"]\n[kafka.properties]\n\"security.protocol\" = \"SSL\"\n";
+        std::fs::write(&path, kafka).unwrap();
+        let kafka_flags = KafkaFlags { brokers: Some("b:2".into()), ..KafkaFlags::default() };
+        let settled =
+            settle(merge(Serve { kafka_flags, ..Serve::default() }, Some(&path)).unwrap(), 1).unwrap();
+        let kafka = settled.setting.kafka.unwrap();
+        assert_eq!((kafka.brokers.as_str(), kafka.topics), ("b:2", vec!["t".to_owned()]));
+        assert_eq!(kafka.properties["security.protocol"], "SSL");
         std::fs::write(&path, "worker = 3\n").unwrap();
         let why = merge(Serve::default(), Some(&path)).unwrap_err().to_string();
         assert!(why.contains("unknown field `worker`") && why.contains("tallyflow.toml"), "{why}");

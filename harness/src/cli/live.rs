@@ -1,6 +1,7 @@
 //! The live page of `demo`: redrawn twice a second on a terminal, a line a second elsewhere.
 use super::grouped;
 use super::serve::Server;
+use crate::feed::Feed;
 use crate::host::Process;
 use crate::metrics;
 use crate::publish::{Latency, Visible};
@@ -8,7 +9,6 @@ use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use dataflows::value::Value;
 use sinks::memory::Memory;
 use sinks::memory::kept::Kept;
-use sources::log::Log;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ struct Page {
     process: Arc<Process>,
     memory: Arc<Memory>,
     visible: Arc<Visible>,
-    log: Arc<Log>,
+    log: Feed,
     sent: Arc<AtomicU64>,
     address: String,
     rate: f64,

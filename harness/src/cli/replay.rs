@@ -22,6 +22,13 @@ pub(super) fn run(args: Replay) -> Result<(), Error> {
         std::fs::create_dir_all(out)
             .map_err(|why| Error::failed(format!("make folder {}", out.display()), why))?;
     }
+    if let Some(path) = &args.data
+        && crate::feed::known(path)?.is_some()
+    {
+        let why =
+            "its log is in Kafka, and a replay would append the files to it; replay into another --data";
+        return Err(Error::failed(format!("replay into {}", path.display()), why));
+    }
     let data = match &args.data {
         Some(path) => Data::open(path, args.catalog.as_deref())?,
         None => Data::temporary(args.catalog.as_deref())?,

@@ -236,10 +236,12 @@ impl Outlet {
 
     /// Has views sent whole, whatever is known of them; none named: all.
     pub fn distrust(&mut self, names: Option<&[String]>) {
-        let all = self.newest.iter().flat_map(|newest| newest.read.views());
-        let all: Vec<Arc<str>> = all.map(|kept| kept.shape().view().name.clone()).collect();
-        let wanted = |name: &Arc<str>| names.is_none_or(|names| names.iter().any(|one| **one == **name));
-        let wanted = all.into_iter().filter(|name| self.keeps(name) && wanted(name)).collect::<Vec<_>>();
+        let newest = self.newest.iter().flat_map(|newest| newest.read.views());
+        let wanted: Vec<Arc<str>> = match names {
+            Some(names) => names.iter().map(|name| name.as_str().into()).collect(),
+            None => newest.map(|kept| kept.shape().view().name.clone()).collect(),
+        };
+        let wanted: Vec<Arc<str>> = wanted.into_iter().filter(|name| self.keeps(name)).collect();
         self.distrusted.extend(wanted);
     }
 

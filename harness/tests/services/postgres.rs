@@ -90,6 +90,12 @@ impl Postgres {
         Ok(Some(Postgres { process: server.spawn()?, folder }))
     }
 
+    /// Where its socket is.
+    #[allow(dead_code, reason = "not every test puts something before it")]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// How tokio-postgres reaches it.
     pub fn address(&self) -> String {
         format!("host={} user=postgres dbname=postgres", self.folder.path().display())

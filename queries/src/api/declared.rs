@@ -78,7 +78,7 @@ fn describe(query: &Query) -> Value {
 }
 
 /// Runs what may block on a thread where it may; a panic there is an error of the service.
-async fn blocking<T, F>(api: &Arc<Api>, work: F) -> Result<T, Problem>
+pub(super) async fn blocking<T, F>(api: &Arc<Api>, work: F) -> Result<T, Problem>
 where
     T: Send + 'static,
     F: FnOnce(&Api) -> T + Send + 'static,

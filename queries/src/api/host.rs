@@ -2,6 +2,7 @@
 use crate::Catalogue;
 use dataflows::{Position, Time};
 use sources::Payload;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The process behind the API: the log it appends to, the queries it keeps. `harness` implements it, tests fake it.
@@ -33,6 +34,87 @@ pub trait Host: Send + Sync + 'static {
     fn metrics(&self) -> String;
     /// Whether views answer for all that was in the log at the start; else what is still missing.
     fn ready(&self) -> Result<(), String>;
+    /// Declares a sink while running. Blocks.
+    fn create_sink(&self, _declared: &SinkDeclaration) -> Result<(), DeclareError> {
+        Err(DeclareError::Unsupported("this process keeps no sinks".into()))
+    }
+    /// Ends a sink and forgets it; its store keeps what it has. Whether there was one. Blocks.
+    fn drop_sink(&self, _name: &str) -> Result<bool, DeclareError> {
+        Ok(false)
+    }
+    /// Every sink, by name.
+    fn sinks(&self) -> Vec<SinkStatus> {
+        vec![]
+    }
+    /// Compares stores (one, or all) with the views at the stores' times; mends them if asked to. Blocks.
+    fn check_sinks(&self, _only: Option<&str>, _repair: bool) -> Result<Vec<SinkReport>, DeclareError> {
+        Ok(vec![])
+    }
+}
+
+/// A sink as it is declared.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SinkDeclaration {
+    /// Its name.
+    pub name: String,
+    /// The views it keeps; none: all.
+    pub views: Option<Vec<String>>,
+    /// What its store is: `postgres`, `redis`, `kafka`.
+    pub kind: String,
+    /// Everything else. Values may be secrets.
+    pub options: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for SinkDeclaration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "sink {:?} into {} with {:?}", self.name, self.kind, self.options.keys())
+    }
+}
+
+/// Where a sink is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// Its name.
+    pub name: String,
+    /// What its store is.
+    pub kind: String,
+    /// The views it keeps; none: all.
+    pub views: Option<Vec<String>>,
+    /// `opening`, `restoring`, `running`, `retrying` or `stopped`.
+    pub state: &'static str,
+    /// The time that the store holds, as far as it is known.
+    pub time: Option<Time>,
+    /// How far that is behind what readers see.
+    pub lag_ms: Option<u64>,
+    /// Keys that changed and wait.
+    pub waiting_keys: usize,
+    /// Deliveries that the store keeps.
+    pub deliveries: u64,
+    /// Views sent whole.
+    pub reloads: u64,
+    /// Failures after which it was tried again.
+    pub retries: u64,
+    /// What went wrong last.
+    pub error: Option<String>,
+}
+
+/// What a comparison of a view in a store found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkReport {
+    /// The sink.
+    pub sink: String,
+    /// The view; empty where the store as a whole is meant.
+    pub view: String,
+    /// The time of the store's rows.
+    pub time: Option<Time>,
+    /// Rows the store has.
+    pub rows: usize,
+    /// Rows as JSON that are there more or less often than expected: expected, actual.
+    pub differences: Vec<(String, i64, i64)>,
+    /// Why it could not be compared.
+    pub problem: Option<String>,
+    /// Whether it was mended.
+    pub repaired: bool,
 }
 
 /// A declared table or view.

@@ -28,10 +28,11 @@ pub(super) enum Route {
     Queries,
     Sql,
     Quarantine,
+    Sinks,
     Unknown,
 }
 
-const ROUTES: [(Route, &str); 14] = [
+const ROUTES: [(Route, &str); 15] = [
     (Route::Page, "page"),
     (Route::OpenApi, "openapi"),
     (Route::Health, "health"),
@@ -45,6 +46,7 @@ const ROUTES: [(Route, &str); 14] = [
     (Route::Queries, "queries"),
     (Route::Sql, "sql"),
     (Route::Quarantine, "quarantine"),
+    (Route::Sinks, "sinks"),
     (Route::Unknown, "unknown"),
 ];
 

@@ -2,7 +2,7 @@
 use super::call::Call;
 use super::meter::Route;
 use super::problem::Problem;
-use super::{Api, call::AtLeast, changes, declared, events, operate, sql, views};
+use super::{Api, call::AtLeast, changes, declared, events, operate, sql, stores, views};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,12 +29,15 @@ enum Resource {
     Sql,
     Query(String),
     Quarantine,
+    Sinks,
+    Sink(String),
+    SinkCheck(String),
     Unknown,
 }
 
 /// Every path, as the API's description spells it.
 #[cfg(test)]
-pub(super) const PATHS: [&str; 15] = [
+pub(super) const PATHS: [&str; 18] = [
     "/",
     "/healthz",
     "/readyz",
@@ -50,6 +53,9 @@ pub(super) const PATHS: [&str; 15] = [
     "/api/v1/sql",
     "/api/v1/queries/{name}",
     "/api/v1/quarantine",
+    "/api/v1/sinks",
+    "/api/v1/sinks/{name}",
+    "/api/v1/sinks/{name}/check",
 ];
 
 impl Resource {
@@ -68,15 +74,16 @@ impl Resource {
             Resource::Queries | Resource::Query(_) => Route::Queries,
             Resource::Sql => Route::Sql,
             Resource::Quarantine => Route::Quarantine,
+            Resource::Sinks | Resource::Sink(_) | Resource::SinkCheck(_) => Route::Sinks,
             Resource::Unknown => Route::Unknown,
         }
     }
 
     fn methods(&self) -> &'static str {
         match self {
-            Resource::Events | Resource::Sql => "POST",
+            Resource::Events | Resource::Sql | Resource::SinkCheck(_) => "POST",
             Resource::Queries => "GET, HEAD, POST",
-            Resource::Query(_) => "GET, HEAD, DELETE",
+            Resource::Query(_) | Resource::Sink(_) => "GET, HEAD, DELETE",
             Resource::Page
             | Resource::Health
             | Resource::Ready
@@ -88,6 +95,7 @@ impl Resource {
             | Resource::Changes(_)
             | Resource::Row(..)
             | Resource::Quarantine
+            | Resource::Sinks
             | Resource::Unknown => "GET, HEAD",
         }
     }
@@ -122,6 +130,12 @@ fn resources() -> BoxedFilter<(Resource,)> {
         .or(warp::path!("sql").map(|| Sql))
         .unify()
         .or(warp::path!("quarantine").map(|| Quarantine))
+        .unify()
+        .or(warp::path!("sinks").map(|| Sinks))
+        .unify()
+        .or(warp::path!("sinks" / String).map(Sink))
+        .unify()
+        .or(warp::path!("sinks" / String / "check").map(SinkCheck))
         .unify()
         .or(warp::path!("openapi.json").map(|| OpenApi))
         .unify();
@@ -183,6 +197,10 @@ async fn handle(api: &Arc<Api>, resource: Resource, mut call: Call) -> Result<Re
         (Query(name), &Method::DELETE) => declared::drop(api, &name).await,
         (Sql, &Method::POST) => sql::post(api, call).await,
         (Quarantine, &Method::GET) => operate::quarantine(api, &call).await,
+        (Sinks, &Method::GET) => stores::all(api).await,
+        (Sink(name), &Method::GET) => stores::one(api, &name).await,
+        (Sink(name), &Method::DELETE) => stores::drop(api, &name).await,
+        (SinkCheck(name), &Method::POST) => stores::check(api, &name, &call).await,
         _ => Err(Problem::method(methods)),
     }
 }

@@ -1,6 +1,7 @@
 //! A text cut into statements, and what each asks for.
 use crate::DeclareError;
 use crate::api::host::QueryKind;
+use crate::declare::sink::{self, SinkStatement};
 use crate::declare::text::{query, statements, texts};
 use dataflows::Time;
 use datafusion::sql::parser::Statement as Parsed;
@@ -36,6 +37,7 @@ pub(super) enum Act {
         cascade: bool,
         tag: String,
     },
+    Sink(SinkStatement),
     Flush,
     Explain(String),
     Show(Shown),
@@ -46,6 +48,7 @@ pub(super) enum Act {
 pub(super) enum Shown {
     Tables,
     Views,
+    Sinks,
     Columns(String),
 }
 
@@ -86,6 +89,9 @@ fn unknown(sql: &str) -> DeclareError {
 
 /// What is known by its first words, and not to the parser.
 fn of_words(sql: &str) -> Result<Option<Act>, DeclareError> {
+    if let Some(statement) = sink::parse(sql)? {
+        return Ok(Some(Act::Sink(statement)));
+    }
     let words: Vec<String> = sql
         .split(|c: char| c.is_whitespace() || c == '(')
         .filter(|w| !w.is_empty())
@@ -104,6 +110,7 @@ fn of_words(sql: &str) -> Result<Option<Act>, DeclareError> {
         ("begin", _) | ("start", "transaction") => Some(Act::Ignored("BEGIN".into())),
         ("commit" | "end", _) => Some(Act::Ignored("COMMIT".into())),
         ("show", "tables") => Some(Act::Show(Shown::Tables)),
+        ("show", "sinks") => Some(Act::Show(Shown::Sinks)),
         ("show", "views") => Some(Act::Show(Shown::Views)),
         ("show", "materialized") if word(2) == "views" => Some(Act::Show(Shown::Views)),
         ("show", "columns") if word(2) == "from" => Some(Act::Show(Shown::Columns(word(3).to_owned()))),
