@@ -83,7 +83,8 @@ impl Kafka {
                         "topic {topic} holds a record for {key:?} that is not ours: {value}"
                     ))
                 })?;
-                if next.time < found.as_ref().and_then(|last| last.time) {
+                let last = found.as_ref().filter(|last| last.pipeline == next.pipeline);
+                if next.time < last.and_then(|last| last.time) {
                     return Err(SinkError::Fatal(format!(
                         "topic {topic}: the time of {key:?} goes back: {value}"
                     )));
@@ -92,7 +93,10 @@ impl Kafka {
             }
             Ok(())
         })?;
-        Ok(found.unwrap_or_default())
+        // Of another pipeline's rows nothing is known: all views are compared with what their topics hold.
+        let pipeline = self.cluster.pipeline.clone();
+        let ours = found.filter(|found| found.pipeline == pipeline);
+        Ok(ours.unwrap_or_else(|| Progress { pipeline, ..Progress::default() }))
     }
 
     /// What a topic holds: the last value of each key.
@@ -164,6 +168,7 @@ impl Kafka {
 
     fn deliver(&self, writer: &mut Writer, delivery: &Delivery) -> Result<(), SinkError> {
         if writer.slow {
+            // Nobody else wrote since, or the new producer would have been fenced: its progress is where the last one ended.
             *writer = self.take_over()?;
         }
         if writer.progress.time != delivery.from {
@@ -211,6 +216,14 @@ impl Sink for Kafka {
         // Whatever goes wrong, the producer is given up: the next one fences what may be under way, and reads what was kept.
         let mut writer =
             self.writer.take().ok_or_else(|| SinkError::Retry("the topics were not opened".into()))?;
+        let held = writer.progress.time;
+        if held != delivery.from {
+            self.writer = Some(writer);
+            let from = delivery.from;
+            return Err(SinkError::Moved(format!(
+                "the topics are at {held:?}, the delivery begins at {from:?}"
+            )));
+        }
         self.deliver(&mut writer, delivery)?;
         self.writer = Some(writer);
         Ok(())

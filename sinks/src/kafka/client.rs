@@ -4,6 +4,8 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::collections::BTreeMap;
 
+/// Stands for a view's name in the option `topic`.
+const VIEW: &str = "{view}";
 /// Longer than this nothing of one transaction is waited for.
 const TRANSACTION_MS: &str = "60000";
 const MESSAGE_MS: &str = "55000";
@@ -12,6 +14,8 @@ const MESSAGE_MS: &str = "55000";
 #[derive(Clone)]
 pub(super) struct Cluster {
     properties: BTreeMap<String, String>,
+    /// Whose rows these are.
+    pub(super) pipeline: String,
     /// Names the instance: one producer with this name writes at a time.
     pub(super) transactional_id: String,
     /// The topic of a view; `{view}` stands for its name.
@@ -46,7 +50,12 @@ impl Cluster {
             Some("false") => false,
             Some(other) => return Err(format!("create_topics = '{other}' is neither true nor false")),
         };
-        let topic = options.remove("topic").unwrap_or_else(|| "{view}".into());
+        let topic = options.remove("topic").unwrap_or_else(|| VIEW.into());
+        // Beside the topics, under the same prefix: who writes the same topics by the same name is fenced, whatever his pipeline.
+        let progress = match topic.contains(VIEW) {
+            true => topic.replace(VIEW, "tallyflow-progress"),
+            false => format!("{topic}.tallyflow-progress"),
+        };
         let mut properties = BTreeMap::from([("bootstrap.servers".to_owned(), brokers)]);
         for (name, value) in options {
             match name.strip_prefix("kafka.") {
@@ -61,24 +70,25 @@ impl Cluster {
         }
         Ok(Cluster {
             properties,
-            transactional_id: format!("tallyflow.{}.{}", setting.pipeline, setting.sink),
+            transactional_id: format!("tallyflow.{}.{progress}", setting.sink),
+            pipeline: setting.pipeline.clone(),
             topic,
-            progress: format!("tallyflow.{}.progress", setting.pipeline),
+            progress,
             partitions,
             replication,
             creates,
         })
     }
 
-    /// The topic of a view.
+    /// The topic of a view. What a topic's name cannot hold is `_` in it.
     pub(super) fn topic_of(&self, view: &str) -> Result<String, SinkError> {
-        let topic = self.topic.replace("{view}", view);
-        let fits = topic.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
-        match fits && (1..=249).contains(&topic.len()) {
-            true => Ok(topic),
-            false => Err(SinkError::Fatal(format!(
-                "view {view:?} has no topic: {topic:?} is no name of one (letters, digits, '.', '_', '-', at most 249): give one \
-                 with the option topic"
+        let letter =
+            |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+        let topic: String = self.topic.replace(VIEW, view).chars().map(letter).collect();
+        match topic.len() {
+            1..=249 => Ok(topic),
+            length => Err(SinkError::Fatal(format!(
+                "view {view:?} has no topic: its name would have {length} letters, and 249 is the limit: give one with the option topic"
             ))),
         }
     }

@@ -17,6 +17,8 @@ pub(super) struct Topic {
 /// How far the sink has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
+    /// Whose rows these are.
+    pub(super) pipeline: String,
     pub(super) time: Option<Time>,
     pub(super) positions: Vec<Position>,
     pub(super) views: BTreeMap<Arc<str>, Topic>,
@@ -41,7 +43,7 @@ impl Progress {
             })
             .collect();
         let positions: Vec<_> = self.positions.iter().map(|p| json!([p.partition, p.offset])).collect();
-        json!({"time": self.time, "rows": rows, "positions": positions, "views": views}).to_string()
+        json!({"pipeline": self.pipeline, "time": self.time, "rows": rows, "positions": positions, "views": views}).to_string()
     }
 
     /// What was written; none where it makes no sense.
@@ -58,6 +60,7 @@ impl Progress {
             Some((Arc::from(name.as_str()), topic))
         };
         Some(Progress {
+            pipeline: value["pipeline"].as_str()?.to_owned(),
             time: Some(value["time"].as_u64()?),
             positions: value["positions"].as_array()?.iter().map(position).collect::<Option<_>>()?,
             views: value["views"].as_object()?.iter().map(view).collect::<Option<_>>()?,
@@ -73,6 +76,7 @@ mod tests {
     fn what_was_written_is_read_again_and_nonsense_is_refused() {
         let topic = Topic { definition: u64::MAX - 3, name: "bss.orders".into(), partitions: 3 };
         let progress = Progress {
+            pipeline: "p".into(),
             time: Some(1_700_000_000_000),
             positions: vec![Position { partition: 2, offset: 7 }],
             views: BTreeMap::from([("orders".into(), topic)]),
