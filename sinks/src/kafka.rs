@@ -166,10 +166,20 @@ impl Kafka {
         Ok((next, made))
     }
 
+    fn begins_at(&self, writer: &Writer, delivery: &Delivery) -> Result<(), SinkError> {
+        let (held, from) = (writer.progress.time, delivery.from);
+        match held == from {
+            true => Ok(()),
+            false => {
+                Err(SinkError::Moved(format!("the topics are at {held:?}, the delivery begins at {from:?}")))
+            }
+        }
+    }
+
     fn deliver(&self, writer: &mut Writer, delivery: &Delivery) -> Result<(), SinkError> {
         if writer.slow {
-            // Nobody else wrote since, or the new producer would have been fenced: its progress is where the last one ended.
             *writer = self.take_over()?;
+            self.begins_at(writer, delivery)?;
         }
         if writer.progress.time != delivery.from {
             let (held, from) = (writer.progress.time, delivery.from);
