@@ -166,20 +166,10 @@ impl Kafka {
         Ok((next, made))
     }
 
-    fn begins_at(&self, writer: &Writer, delivery: &Delivery) -> Result<(), SinkError> {
-        let (held, from) = (writer.progress.time, delivery.from);
-        match held == from {
-            true => Ok(()),
-            false => {
-                Err(SinkError::Moved(format!("the topics are at {held:?}, the delivery begins at {from:?}")))
-            }
-        }
-    }
-
     fn deliver(&self, writer: &mut Writer, delivery: &Delivery) -> Result<(), SinkError> {
         if writer.slow {
             *writer = self.take_over()?;
-            self.begins_at(writer, delivery)?;
+            begins_at(writer, delivery)?;
         }
         if writer.progress.time != delivery.from {
             let (held, from) = (writer.progress.time, delivery.from);
@@ -226,13 +216,9 @@ impl Sink for Kafka {
         // Whatever goes wrong, the producer is given up: the next one fences what may be under way, and reads what was kept.
         let mut writer =
             self.writer.take().ok_or_else(|| SinkError::Retry("the topics were not opened".into()))?;
-        let held = writer.progress.time;
-        if held != delivery.from {
+        if let Err(moved) = begins_at(&writer, delivery) {
             self.writer = Some(writer);
-            let from = delivery.from;
-            return Err(SinkError::Moved(format!(
-                "the topics are at {held:?}, the delivery begins at {from:?}"
-            )));
+            return Err(moved);
         }
         self.deliver(&mut writer, delivery)?;
         self.writer = Some(writer);
@@ -259,6 +245,17 @@ impl Sink for Kafka {
             }
         }
         Err(SinkError::Retry(format!("cannot {tried}: it changes faster than it can be read")))
+    }
+}
+
+/// The topics are where the delivery begins, or it is no delivery for them.
+fn begins_at(writer: &Writer, delivery: &Delivery) -> Result<(), SinkError> {
+    let (held, from) = (writer.progress.time, delivery.from);
+    match held == from {
+        true => Ok(()),
+        false => {
+            Err(SinkError::Moved(format!("the topics are at {held:?}, the delivery begins at {from:?}")))
+        }
     }
 }
 
