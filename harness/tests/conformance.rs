@@ -6,12 +6,15 @@ mod bouncer;
 mod postgres;
 #[path = "conformance/rows.rs"]
 mod rows;
+#[path = "services/mod.rs"]
+mod services;
 #[path = "conformance/suite.rs"]
 mod suite;
 
 use bouncer::Bouncer;
 use postgres::Postgres;
 use rows::{Given, Kind, view};
+use services::Service;
 use sinks::delivery::Part;
 use sinks::model::Store;
 use sinks::{Setting, Sink, SinkError};
@@ -74,6 +77,25 @@ fn the_model_does_what_a_sink_has_to_do() {
 fn postgresql_does_what_a_sink_has_to_do() {
     let (_server, place) = server();
     suite::all(&place);
+}
+
+/// Brokers, and where the topics of one place begin.
+struct Topics(String, &'static str);
+
+impl Place for Topics {
+    fn writer(&self, pipeline: &str) -> Box<dyn Sink> {
+        let option = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let options =
+            BTreeMap::from([option("brokers", &self.0), option("topic", &format!("{}.{{view}}", self.1))]);
+        let setting = Setting { pipeline: format!("{}-{pipeline}", self.1), sink: "sink".into(), options };
+        Box::new(sinks::kafka::Kafka::new(&setting).unwrap())
+    }
+}
+
+#[test]
+fn kafka_does_what_a_sink_has_to_do() {
+    let brokers = Service::start("kafka");
+    suite::all(&Topics(brokers.url(), "all"));
 }
 
 #[test]

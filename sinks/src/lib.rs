@@ -2,6 +2,7 @@
 //!
 //! | file | noun | what it is |
 //! |---|---|---|
+//! | [`kafka`] | `Kafka` | each view a topic of its rows by key |
 //! | [`memory`] | `Memory` | every view's current rows by key, at one time for all views: what the HTTP API reads |
 //! | [`delivery`] | `Delivery` | what a store outside the process is to hold next |
 //! | [`model`] | `Model` | a store outside, in memory: for tests and simulations |
@@ -9,6 +10,7 @@
 //! | [`redis`] | `Redis` | hashes and streams of a Redis |
 //! | [`stored`] | `Stored` | a view as a store outside has it, read without an engine |
 pub mod delivery;
+pub mod kafka;
 pub mod memory;
 pub mod model;
 pub mod postgres;

@@ -7,8 +7,10 @@ use sinks::{Setting, Sink, SinkError};
 type Make = fn(&Setting) -> Result<Box<dyn Sink>, SinkError>;
 
 /// The kinds.
-const KINDS: &[(&str, Make)] =
-    &[("postgres", |setting| Ok(Box::new(sinks::postgres::Postgres::new(setting)?)))];
+const KINDS: &[(&str, Make)] = &[
+    ("kafka", |setting| Ok(Box::new(sinks::kafka::Kafka::new(setting)?))),
+    ("postgres", |setting| Ok(Box::new(sinks::postgres::Postgres::new(setting)?))),
+];
 
 /// The sink that was declared; a refusal says what to write instead.
 pub fn open_sink(spec: &Spec, pipeline: &str) -> Result<Box<dyn Sink>, Error> {

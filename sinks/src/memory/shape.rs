@@ -2,6 +2,7 @@
 use super::page::{Entry, Page};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::SortOptions;
+use arrow::datatypes::Schema;
 use arrow::row::{RowConverter, SortField};
 use dataflows::codec::Codec;
 use dataflows::value::Value;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 pub struct Shape {
     view: Arc<View>,
     codec: Codec,
+    /// For the key's columns alone.
+    key_codec: Codec,
     /// None where the key has no column: then there is one key.
     keys: Option<RowConverter>,
     /// What stands before each cell of a row in JSON.
@@ -23,6 +26,8 @@ impl Shape {
     /// An error names the column whose type cannot be kept.
     pub(super) fn new(view: Arc<View>) -> Result<Shape, String> {
         let codec = Codec::new(&view.schema)?;
+        let key_fields: Vec<_> = view.key.iter().map(|i| view.schema.fields()[*i].clone()).collect();
+        let key_codec = Codec::new(&Arc::new(Schema::new(key_fields)))?;
         // NULL is the greatest value, as PostgreSQL sorts.
         let order = SortOptions { descending: false, nulls_first: false };
         let fields = view.key.iter().map(|i| view.schema.field(*i).data_type().clone());
@@ -40,7 +45,7 @@ impl Shape {
             label + ":"
         });
         let labels = labels.collect();
-        Ok(Shape { view, codec, keys, labels })
+        Ok(Shape { view, codec, key_codec, keys, labels })
     }
 
     /// The view.
@@ -89,6 +94,18 @@ impl Shape {
         out.push('{');
         for (label, value) in self.labels.iter().zip(self.codec.values(row)) {
             out.push_str(label);
+            value.write_json(out);
+        }
+        out.push('}');
+    }
+
+    /// Writes a key's columns as a JSON object.
+    pub fn write_key_json(&self, key: &[u8], out: &mut String) {
+        let row = self.key_codec.encode(&self.key_columns(&[key]), 1);
+        out.push('{');
+        for (i, (column, value)) in self.view.key.iter().zip(self.key_codec.values(&row.bytes)).enumerate() {
+            out.push_str(if i == 0 { "" } else { "," });
+            out.push_str(self.labels[*column].trim_start_matches(','));
             value.write_json(out);
         }
         out.push('}');
