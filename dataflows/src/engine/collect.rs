@@ -62,7 +62,13 @@ const NEAR: Time = 1_000;
 impl Collector {
     /// For so many workers.
     pub fn new(workers: usize) -> Collector {
-        Collector { told: vec![0; workers], views: BTreeMap::new(), beside: BTreeMap::new(), lower: 0, stops: BTreeSet::new() }
+        Collector {
+            told: vec![0; workers],
+            views: BTreeMap::new(),
+            beside: BTreeMap::new(),
+            lower: 0,
+            stops: BTreeSet::new(),
+        }
     }
 
     /// Has a tick end at each of these times that the workers are told of.
