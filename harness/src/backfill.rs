@@ -114,6 +114,8 @@ impl Backfills for Service {
             (Steer::Cancel, _) => Phase::Cancelled,
             (Steer::Pause, Phase::Paused) => return refused("paused already"),
             (Steer::Pause, _) => Phase::Paused,
+            // What was on its way may not have arrived yet.
+            (Steer::Resume, Phase::Paused) if job.running.is_some() => Phase::Running,
             (Steer::Resume, Phase::Paused) => Phase::Waiting,
             (Steer::Resume, _) => return refused("not paused"),
         };

@@ -409,7 +409,8 @@ fn history_is_asked_for_and_records_are_judged() {
     let event = [("content-type", "application/cloudevents+json")];
     let good = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#;
     let reserved = good.replace("\"t\"", "\"dev.tallyflow.rows.x\"");
-    let cases: [(&str, &[(&str, &str)], &str, u16, &str); 10] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+    let cases: [Case; 10] = [
         ("/api/v1/backfills", &json, r#"{"files":["/a"]}"#, 201, r#"{"id":1,"state":"waiting"}"#),
         ("/api/v1/backfills", &json, r#"{"files":["/a"],"dry_run":true}"#, 400, "no such file"),
         ("/api/v1/backfills", &json, r#"{"files":"/a"}"#, 400, "a list of paths"),

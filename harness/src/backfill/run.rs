@@ -103,10 +103,11 @@ impl Inner {
             let Some(figures) = self.seen(piece)? else { return Ok(Ended::Interrupted) };
             window.seen(began, events);
             let now = kept.elapsed() >= KEEP_EVERY || under_way.is_empty();
-            if now {
+            let keep = if now { Kept::Now } else { Kept::Later };
+            // Where it cannot be written down now it is later; what is brought in again after a crash counts nothing.
+            if self.update(job.id, keep, |job| job.figures.add(&figures)).is_ok() && now {
                 kept = Instant::now();
             }
-            self.update(job.id, if now { Kept::Now } else { Kept::Later }, |job| job.figures.add(&figures))?;
         }
     }
 
