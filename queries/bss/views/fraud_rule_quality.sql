@@ -1,10 +1,10 @@
 -- How good each rule is, by week: what it found, what turned out, what it missed.
 --
 -- Key: rule_id, rule_version, week. In: fraud_hits, fraud_labels. An alert is a rule and a pivot on a day. It is right when a
--- label that says fraud is of its payment, its pivot, or (a label of a customer only) its customer within seven days; wrong
--- when only labels that say no fraud are; undecided else. Weeks are those of the hits for alerts and those of the fraud for
--- frauds: frauds counts labels whose kind is the rule, caught those that it hit. A revoked label turns right into wrong; a
--- label that comes late decides late.
+-- label that says fraud is of its payment, or, naming no payment, of its pivot or customer within seven days (90 after, for
+-- F10 and F12, which take their time); wrong when only labels that say no fraud are; undecided else. Weeks are those of the
+-- hits for alerts and those of the fraud for frauds: frauds counts labels whose kind is the rule, caught those that it hit. A
+-- revoked label turns right into wrong; a label that comes late decides late.
 CREATE MATERIALIZED VIEW fraud_rule_quality WITH (key = 'rule_id,rule_version,week') AS
 WITH labels AS (
     SELECT label_id, kind, payment_id, pivot, customer_id, coalesce(amount, 0) AS amount, coalesce(happened_at, known_at) AS at,
@@ -16,11 +16,11 @@ WITH labels AS (
     UNION
     SELECT h.rule_id, h.rule_version, h.pivot, h.hit_id, h.happened_at, l.label_id, l.fraud, l.at
     FROM fraud_hits h JOIN labels l ON l.pivot = h.pivot AND l.payment_id IS NULL
-    WHERE h.happened_at BETWEEN l.at - INTERVAL '7 days' AND l.at + INTERVAL '7 days'
+    WHERE h.happened_at BETWEEN l.at - INTERVAL '7 days' AND l.at + CASE WHEN h.rule_id IN ('F10', 'F12') THEN INTERVAL '90 days' ELSE INTERVAL '7 days' END
     UNION
     SELECT h.rule_id, h.rule_version, h.pivot, h.hit_id, h.happened_at, l.label_id, l.fraud, l.at
-    FROM fraud_hits h JOIN labels l ON l.customer_id = h.customer_id AND l.payment_id IS NULL AND l.pivot IS NULL
-    WHERE h.happened_at BETWEEN l.at - INTERVAL '7 days' AND l.at + INTERVAL '7 days'
+    FROM fraud_hits h JOIN labels l ON l.customer_id = h.customer_id AND l.payment_id IS NULL
+    WHERE h.happened_at BETWEEN l.at - INTERVAL '7 days' AND l.at + CASE WHEN h.rule_id IN ('F10', 'F12') THEN INTERVAL '90 days' ELSE INTERVAL '7 days' END
 ), verdicts AS (
     SELECT rule_id, rule_version, pivot, hit_id, bool_or(fraud) AS fraud FROM matched GROUP BY rule_id, rule_version, pivot, hit_id
 ), alerts AS (

@@ -1,10 +1,10 @@
 -- F7: SIM cards that a machine calls from, to bring calls into the network past its gateway.
 --
--- Key: msisdn, day. In: calls, usage_records, resource_history. A number with 80 outgoing calls or more on a day (UTC) is
--- weighed: each called number hardly ever twice (0.9 different) 0.25, hardly any incoming (0.05) 0.2, two cells or fewer 0.15,
--- a third or more at night (22:00 to 06:00) 0.1, no messages or data 0.1, 3 IMSIs or more on its device that day 0.1, a SIM
--- card younger than 30 days 0.1. A hit at 0.7. Late calls count on their own day; voided and corrected ones may take the hit
--- back.
+-- Key: msisdn, day. In: calls, usage_records, resource_history, number_owners. A number with 80 outgoing calls or more on a
+-- day (UTC) is weighed: each called number hardly ever twice (0.9 different) 0.25, hardly any incoming (0.05) 0.2, two cells
+-- or fewer 0.15, a third or more at night (22:00 to 06:00) 0.1, no messages or data 0.1, 3 IMSIs or more on its device that
+-- day 0.1, a SIM card younger than 30 days 0.1. A hit at 0.7. Late calls count on their own day; voided and corrected ones may
+-- take the hit back.
 CREATE MATERIALIZED VIEW fraud_sim_box WITH (key = 'msisdn,day') AS
 WITH days AS (
     SELECT msisdn, started_at::date AS day, max(customer_id) AS customer_id, max(imei) AS imei, max(started_at) AS happened_at,
@@ -37,10 +37,11 @@ WITH days AS (
     LEFT JOIN others o ON o.msisdn = d.msisdn AND o.day = d.day
     LEFT JOIN cards c ON c.msisdn = d.msisdn
 )
-SELECT 'F7' AS rule_id, 1 AS rule_version, 'msisdn/' || msisdn AS pivot, customer_id, msisdn, day, happened_at,
+SELECT 'F7' AS rule_id, 1 AS rule_version, 'msisdn/' || w.msisdn AS pivot, coalesce(w.customer_id, n.customer_id) AS customer_id, w.msisdn, day, happened_at,
        outgoing, 80 AS outgoing_min, called, incoming, cells, at_night, messages_and_data, imsis_on_device, card_days,
        from_called, from_incoming, from_cells, from_night, from_silence, from_device, from_age,
        from_called + from_incoming + from_cells + from_night + from_silence + from_device + from_age AS score, 0.7 AS score_min,
-       'msisdn/' || msisdn || ' on ' || day::text AS evidence
-FROM weighed
+       'msisdn/' || w.msisdn || ' on ' || day::text AS evidence
+FROM weighed w
+LEFT JOIN number_owners n ON n.msisdn = w.msisdn
 WHERE from_called + from_incoming + from_cells + from_night + from_silence + from_device + from_age >= 0.7;

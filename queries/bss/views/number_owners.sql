@@ -1,0 +1,9 @@
+-- Whose each number is now.
+--
+-- Key: msisdn. In: resource_states. A number on several cards is that of the greatest customer_id; a released or corrected card
+-- changes it. Whose a number was at a time is in guide_intervals.
+CREATE VIEW number_owners AS
+SELECT msisdn, max(customer_id) AS customer_id
+FROM resource_states
+WHERE msisdn IS NOT NULL AND customer_id IS NOT NULL
+GROUP BY msisdn;
