@@ -157,12 +157,15 @@ fn with_digits(row: &str) -> String {
     Value::Object(cells).to_string()
 }
 
-/// Reads what stores hold, without taking them over: contents by sink and view.
+/// A sink, a view, and what the store holds of it.
+pub type StoredView = (String, Arc<View>, Result<Content, String>);
+
+/// Reads what stores hold, without taking them over.
 pub fn contents(
     outlets: &[super::spec::Spec],
     pipeline: &str,
     views: &[Arc<View>],
-) -> Result<Vec<(String, Arc<View>, Result<Content, String>)>, Error> {
+) -> Result<Vec<StoredView>, Error> {
     let mut found = vec![];
     for spec in outlets {
         let mut sink = registry::open_sink(spec, pipeline)?;
