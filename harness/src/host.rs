@@ -327,6 +327,7 @@ impl Host for Process {
     }
 
     fn check_sinks(&self, only: Option<&str>, repair: bool) -> Result<Vec<SinkReport>, DeclareError> {
+        self.restored()?;
         stores::check(&self.shared, only, repair)
     }
 }

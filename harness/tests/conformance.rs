@@ -206,6 +206,15 @@ fn tables_of_others_are_left_alone_and_grants_survive_a_reload() {
     sink.apply(&delivery(Some(10), 20, vec![Part::whole(given.kept(&name))])).unwrap();
     assert_eq!(run(&server, "SELECT has_table_privilege('reader', 'tallyflow.v', 'SELECT')"), ["t"]);
     assert_eq!(run(&server, "SELECT time FROM tallyflow.tf_time"), ["20"]);
+    // Nor does a reload break the views of others.
+    run(&server, "CREATE VIEW mine AS SELECT count(*) FROM tallyflow.v");
+    given.change(30);
+    sink.apply(&delivery(Some(20), 30, vec![Part::whole(given.kept(&name))])).unwrap();
+    holds(sink.as_mut(), &given.kept(&name), 30);
+    assert_eq!(run(&server, "SELECT * FROM mine"), [given.kept(&name).rows().totals().rows.to_string()]);
+    given.change(40);
+    sink.apply(&delivery(Some(30), 40, vec![given.changed(&name)])).unwrap();
+    holds(sink.as_mut(), &given.kept(&name), 40);
 }
 
 #[test]

@@ -30,7 +30,7 @@ const PLACES: [(&str, Option<bool>); 10] = [
 /// Does all that there is to do; pauses pass at once.
 fn level(outlet: &mut Outlet, sink: &mut dyn Sink) {
     for _ in 0..1_000 {
-        match outlet.next() {
+        match outlet.act() {
             Act::Open => {
                 let held = sink.open();
                 outlet.opened(held);

@@ -14,7 +14,7 @@ const LIMITS: Limits = Limits { keys_bytes: 1 << 20, quiet_ms: 0, pause_ms: (100
 
 /// Does one act; false where there is none. Pauses pass at once.
 fn step(outlet: &mut Outlet, sink: &mut Model) -> bool {
-    match outlet.next() {
+    match outlet.act() {
         Act::Open => {
             let held = sink.open();
             outlet.opened(held);

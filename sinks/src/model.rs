@@ -20,6 +20,9 @@ pub enum Fault {
     Fatal,
 }
 
+/// Rows as JSON and how often each is there, by key.
+pub type Rows = BTreeMap<Box<[u8]>, (String, i64)>;
+
 /// What a store holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
@@ -30,7 +33,7 @@ pub struct State {
     /// What was read of the log up to then.
     pub positions: Vec<Position>,
     /// Each view's definition, and its rows as JSON with how often each is there, by key.
-    pub views: BTreeMap<Arc<str>, (u64, BTreeMap<Box<[u8]>, (String, i64)>)>,
+    pub views: BTreeMap<Arc<str>, (u64, Rows)>,
 }
 
 #[derive(Debug, Default)]

@@ -73,6 +73,7 @@ pub fn of_sink(running: &Running, memory: &Memory, sink: &mut dyn Sink) -> Vec<C
 }
 
 fn one(running: &Running, memory: &Memory, sink: &mut dyn Sink, view: &Arc<View>) -> Compared {
+    let mut apart = "behind";
     for _ in 0..ATTEMPTS_MAX {
         let content = match sink.read(view) {
             Ok(content) => content,
@@ -87,13 +88,11 @@ fn one(running: &Running, memory: &Memory, sink: &mut dyn Sink, view: &Arc<View>
         if let Some(kept) = kept.at(time, now) {
             return compared(&running.spec.name, &kept, content);
         }
-        if time > now {
-            return failed(running, &view.name, format!("the store is ahead: at time {time}, not {now}"));
-        }
-        // The store is behind what is remembered: it is looked at again once it has moved.
+        // The store is behind what is remembered, or ahead of what is restored: it is looked at again a little later.
+        apart = if time > now { "ahead" } else { "behind" };
         running.wait(Duration::from_secs(1), |outlet| outlet.time().is_some_and(|reached| reached > time));
     }
-    failed(running, &view.name, "the store is too far behind to be compared".into())
+    failed(running, &view.name, format!("the store is too far {apart} to be compared"))
 }
 
 /// Has what differs sent whole, and waits until the stores have it.
@@ -158,12 +157,15 @@ fn with_digits(row: &str) -> String {
     Value::Object(cells).to_string()
 }
 
-/// Reads what stores hold, without taking them over: contents by sink and view.
+/// A sink, a view, and what the store holds of it.
+pub type StoredView = (String, Arc<View>, Result<Content, String>);
+
+/// Reads what stores hold, without taking them over.
 pub fn contents(
     outlets: &[super::spec::Spec],
     pipeline: &str,
     views: &[Arc<View>],
-) -> Result<Vec<(String, Arc<View>, Result<Content, String>)>, Error> {
+) -> Result<Vec<StoredView>, Error> {
     let mut found = vec![];
     for spec in outlets {
         let mut sink = registry::open_sink(spec, pipeline)?;

@@ -6,10 +6,13 @@ const KEY_BYTES: usize = 32;
 /// Lists that are smaller are not worth sorting.
 const MERGE_BYTES_MIN: usize = 256 << 10;
 
+/// The keys of a tick.
+pub type List = Arc<Vec<Box<[u8]>>>;
+
 /// Keys, some of them perhaps several times.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
-    lists: Vec<Arc<Vec<Box<[u8]>>>>,
+    lists: Vec<List>,
     count: usize,
     bytes: usize,
     merged_bytes: usize,
@@ -17,7 +20,7 @@ pub struct Keys {
 
 impl Keys {
     /// Adds the keys of a tick.
-    pub fn push(&mut self, keys: Arc<Vec<Box<[u8]>>>) {
+    pub fn push(&mut self, keys: List) {
         self.count += keys.len();
         self.bytes += bytes(&keys);
         self.lists.push(keys);

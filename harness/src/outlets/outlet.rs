@@ -7,7 +7,7 @@
 //! Open -> opened(held) -> Apply(draft) -> applied -> ..        Retry, Moved: Wait, then Open again
 //! ```
 //! What waits costs keys: the rows are looked up when a delivery is made. Beyond a limit a view forgets its keys and is sent whole.
-use super::keys::Keys;
+use super::keys::{Keys, List};
 use dataflows::{Position, Time, View};
 use sinks::delivery::{Delivery, Part, definition};
 use sinks::memory::Read;
@@ -22,7 +22,7 @@ pub struct Offer {
     /// All views at its time.
     pub read: Read,
     /// The keys under which views changed since the offer before.
-    pub changed: Vec<(Arc<str>, Arc<Vec<Box<[u8]>>>)>,
+    pub changed: Vec<(Arc<str>, List)>,
     /// Views that are declared and cannot be read yet.
     pub building: Arc<Vec<Arc<View>>>,
     /// Whether the ticks and statements of earlier lives are made again; nothing is delivered before.
@@ -246,7 +246,7 @@ impl Outlet {
     }
 
     /// What is to be done next.
-    pub fn next(&mut self) -> Act {
+    pub fn act(&mut self) -> Act {
         match &self.phase {
             Phase::Open => {
                 self.phase = Phase::Opening;

@@ -111,7 +111,7 @@ impl Running {
             if self.ending.load(Ordering::Acquire) {
                 return None;
             }
-            match outlet.next() {
+            match outlet.act() {
                 Act::Idle => outlet = self.changed.wait(outlet).unwrap_or_else(PoisonError::into_inner),
                 act => return Some(act),
             }

@@ -21,6 +21,9 @@ pub enum Shape {
     Keyless,
 }
 
+/// Rows, and how often each is there.
+type Rows = BTreeMap<(i64, String), i64>;
+
 /// Rows as JSON, and how often each is there; by view, with its definition.
 type Contents = BTreeMap<Arc<str>, (u64, BTreeMap<String, i64>)>;
 
@@ -28,7 +31,7 @@ pub struct World {
     memory: Memory,
     random: StdRng,
     time: Time,
-    views: BTreeMap<Arc<str>, (Arc<View>, Shape, BTreeMap<(i64, String), i64>)>,
+    views: BTreeMap<Arc<str>, (Arc<View>, Shape, Rows)>,
     building: Vec<Arc<View>>,
     /// What each view held at each time, and its rows.
     past: BTreeMap<Time, Contents>,

@@ -80,7 +80,7 @@ impl Table {
 
     /// Gives the table of a name its key.
     pub(super) fn identify(&self, place: &str) -> String {
-        let key = self.names(&self.key);
+        let key = self.named(&self.key);
         if self.nullable_key {
             format!("CREATE UNIQUE INDEX ON {place} ({key}) NULLS NOT DISTINCT")
         } else {
@@ -91,7 +91,7 @@ impl Table {
     /// Puts rows in that are not there yet.
     pub(super) fn insert(&self, place: &str) -> String {
         let all: Vec<usize> = (0..self.columns.len()).collect();
-        let names = self.names(&all);
+        let names = self.names();
         format!("INSERT INTO {place} ({names}) SELECT {} FROM {}", self.values(&all), self.arrays(&all))
     }
 
@@ -104,7 +104,7 @@ impl Table {
         });
         let set = set.collect::<Vec<_>>().join(", ");
         let what = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {set}") };
-        format!("{} ON CONFLICT ({}) DO {what}", self.insert(&self.place), self.names(&self.key))
+        format!("{} ON CONFLICT ({}) DO {what}", self.insert(&self.place), self.named(&self.key))
     }
 
     /// Takes the rows of keys away, in which the said columns of the key are NULL. The parameters are the others.
@@ -123,7 +123,12 @@ impl Table {
         format!("DELETE FROM {} t USING {} WHERE {condition}", self.place, self.arrays(&columns))
     }
 
-    fn names(&self, columns: &[usize]) -> String {
+    /// All columns, as a list.
+    pub(super) fn names(&self) -> String {
+        self.named(&(0..self.columns.len()).collect::<Vec<_>>())
+    }
+
+    fn named(&self, columns: &[usize]) -> String {
         columns.iter().map(|i| quoted(&self.columns[*i].name)).collect::<Vec<_>>().join(", ")
     }
 
