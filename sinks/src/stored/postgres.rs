@@ -15,6 +15,8 @@ use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 /// Connections at a time; who comes later waits.
 const CONNECTIONS_MAX: usize = 16;
+/// How long a server may take to begin a snapshot.
+const BEGIN_WAIT: Duration = Duration::from_secs(10);
 /// The column by which rows are told apart where those of the view cannot.
 const KEY: &str = "tf_key";
 
@@ -162,7 +164,9 @@ impl Postgres {
              SELECT sink, time, positions, definitions FROM {}.tf_writer {sink}",
             quoted(&self.schema)
         );
-        let messages = client.simple_query(&begin).await.map_err(|why| failed("begin a snapshot", &why))?;
+        let asked = tokio::time::timeout(BEGIN_WAIT, client.simple_query(&begin)).await;
+        let late = |_| SinkError::Retry("postgres: the server does not answer".into());
+        let messages = asked.map_err(late)?.map_err(|why| failed("begin a snapshot", &why))?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some([0, 1, 2, 3].map(|i| row.get(i).map(str::to_owned))),
             _ => None,
