@@ -251,11 +251,11 @@ fn what_is_read_is_true_for_its_time_while_it_changes_through_a_pooler() {
     });
     // A new table in place of the old one is read by connections that knew the old one.
     server.runtime.block_on(async {
-        let sql = "BEGIN; DROP TABLE tallyflow.grand; CREATE TABLE tallyflow.grand (total text PRIMARY KEY);
-                   INSERT INTO tallyflow.grand VALUES ('many'); UPDATE tallyflow.tf_writer SET time = 2000; COMMIT";
+        let sql = "BEGIN; DROP TABLE tallyflow.grand; CREATE TABLE tallyflow.grand (id int PRIMARY KEY, total text);
+                   INSERT INTO tallyflow.grand VALUES (1, 'many'); UPDATE tallyflow.tf_writer SET time = 2000; COMMIT";
         client(&database).await.batch_execute(sql).await.unwrap();
     });
-    assert_eq!(server.get("/api/v1/views/grand?at_least=2000").rows(), [json!({"total": "many"})]);
+    assert_eq!(server.get("/api/v1/views/grand?at_least=2000").rows(), [json!({"id": 1, "total": "many"})]);
     database.kill();
     assert_eq!(server.get("/api/v1/views/grand").status, 503);
     assert_eq!(server.get("/readyz").status, 503);

@@ -93,8 +93,8 @@ fn answer(value: Value) -> Result<Answer, SinkError> {
 }
 
 enum Wire {
-    One(Connection),
-    Many(ClusterConnection),
+    One(Box<Connection>),
+    Many(Box<ClusterConnection>),
 }
 
 /// A connection.
@@ -137,8 +137,8 @@ impl Link {
         };
         let certificates = options.ca.as_ref().map(read).transpose()?;
         let wire = match options.cluster {
-            false => Link::one(options, certificates).map(Wire::One),
-            true => Link::many(options, certificates).map(Wire::Many),
+            false => Link::one(options, certificates).map(|one| Wire::One(Box::new(one))),
+            true => Link::many(options, certificates).map(|many| Wire::Many(Box::new(many))),
         };
         wire.map(Link).map_err(failed)
     }
@@ -187,8 +187,8 @@ impl Link {
     /// One command.
     pub(super) fn ask<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, SinkError> {
         match &mut self.0 {
-            Wire::One(connection) => command.query(connection),
-            Wire::Many(connection) => command.query(connection),
+            Wire::One(connection) => command.query(&mut **connection),
+            Wire::Many(connection) => command.query(&mut **connection),
         }
         .map_err(failed)
     }
@@ -200,10 +200,12 @@ impl Link {
             Wire::One(connection) => {
                 let mut pipeline = redis::Pipeline::with_capacity(commands.len());
                 commands.into_iter().for_each(|command| _ = pipeline.add_command(command));
-                pipeline.ignore_errors().query(connection).map_err(failed)
+                pipeline.ignore_errors().query(&mut **connection).map_err(failed)
             }
             // The client sends no scripts to several nodes at once.
-            Wire::Many(connection) => Ok(commands.iter().map(|command| command.query(connection)).collect()),
+            Wire::Many(connection) => {
+                Ok(commands.iter().map(|command| command.query(&mut **connection)).collect())
+            }
         }
     }
 

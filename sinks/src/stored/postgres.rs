@@ -15,6 +15,8 @@ use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 /// Connections at a time; who comes later waits.
 const CONNECTIONS_MAX: usize = 16;
+/// How long a server may take to begin a snapshot.
+const BEGIN_WAIT: Duration = Duration::from_secs(10);
 /// The column by which rows are told apart where those of the view cannot.
 const KEY: &str = "tf_key";
 
@@ -35,6 +37,8 @@ pub struct Table {
     /// Each column's type as PostgreSQL spells it.
     types: Vec<String>,
     hidden_key: bool,
+    /// Whether rows are counted, since one may be there several times.
+    counted: bool,
 }
 
 /// What is asked of a cell.
@@ -160,7 +164,9 @@ impl Postgres {
              SELECT sink, time, positions, definitions FROM {}.tf_writer {sink}",
             quoted(&self.schema)
         );
-        let messages = client.simple_query(&begin).await.map_err(|why| failed("begin a snapshot", &why))?;
+        let asked = tokio::time::timeout(BEGIN_WAIT, client.simple_query(&begin)).await;
+        let late = |_| SinkError::Retry("postgres: the server does not answer".into());
+        let messages = asked.map_err(late)?.map_err(|why| failed("begin a snapshot", &why))?;
         let rows = messages.iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some([0, 1, 2, 3].map(|i| row.get(i).map(str::to_owned))),
             _ => None,
@@ -274,7 +280,8 @@ fn table(name: &str, definition: u64, columns: &[Column]) -> Table {
     let own: Vec<&Column> = columns.iter().filter(|column| ![COUNT, KEY].contains(&&*column.name)).collect();
     let fields = own.iter().map(|column| Field::new(&column.name, kind(&column.kind), !column.required));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let key = if columns.iter().any(|column| column.name == COUNT) {
+    let counted = columns.iter().any(|column| column.name == COUNT);
+    let key = if counted {
         (0..own.len()).collect()
     } else {
         let mut key: Vec<usize> = (0..own.len()).filter(|i| own[*i].place.is_some()).collect();
@@ -285,6 +292,7 @@ fn table(name: &str, definition: u64, columns: &[Column]) -> Table {
         stored: Stored { name: name.into(), schema, key, definition },
         types: own.iter().map(|column| column.kind.clone()).collect(),
         hidden_key: columns.iter().any(|column| column.name == KEY),
+        counted,
     }
 }
 
@@ -301,8 +309,9 @@ impl Table {
         !matches!(self.stored.schema.field(column).data_type(), DataType::List(_) | DataType::Struct(_))
     }
 
+    /// A column, by its table: alone it would be the text of the same name that is selected.
     fn name(&self, column: usize) -> String {
-        quoted(self.stored.schema.field(column).name())
+        format!("t.{}", quoted(self.stored.schema.field(column).name()))
     }
 
     /// A column as it is compared: texts by their bytes, as in the engine.
@@ -338,7 +347,7 @@ impl Table {
             })
             .collect();
         if self.hidden_key {
-            all.push(Ordered { expression: quoted(KEY), kind: "uuid".into(), descending: false });
+            all.push(Ordered { expression: format!("t.{KEY}"), kind: "uuid".into(), descending: false });
         }
         all
     }
@@ -385,7 +394,7 @@ fn statement(schema: &str, table: &Table, select: &Select) -> (String, Vec<Strin
         conditions.push(format!("({})", ways.join(" OR ")));
     }
     let mut columns: Vec<String> = (0..table.types.len()).map(|column| table.written(column)).collect();
-    columns.push(if table.stored.has_key() { "1::int8".into() } else { quoted(COUNT) });
+    columns.push(if table.counted { format!("t.{COUNT}") } else { "1::int8".into() });
     columns.extend(ordered.iter().map(|by| format!("({})::text", by.expression)));
     let order = ordered.iter().map(|by| {
         let direction = if by.descending { "DESC NULLS FIRST" } else { "ASC NULLS LAST" };
@@ -396,7 +405,10 @@ fn statement(schema: &str, table: &Table, select: &Select) -> (String, Vec<Strin
     let condition =
         if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     let order = if order.is_empty() { String::new() } else { format!(" ORDER BY {}", order.join(", ")) };
-    let sql =
-        format!("SELECT {} FROM {place}{condition}{order} LIMIT {}", columns.join(", "), select.rows_max);
+    let sql = format!(
+        "SELECT {} FROM {place} AS t{condition}{order} LIMIT {}",
+        columns.join(", "),
+        select.rows_max
+    );
     (sql, parameters)
 }
