@@ -10,6 +10,10 @@ type Make = fn(&Setting) -> Result<Box<dyn Sink>, SinkError>;
 const KINDS: &[(&str, Make)] = &[
     ("kafka", |setting| Ok(Box::new(sinks::kafka::Kafka::new(setting)?))),
     ("postgres", |setting| Ok(Box::new(sinks::postgres::Postgres::new(setting)?))),
+    ("redis", |setting| {
+        let options = sinks::redis::Options::parse(&setting.options).map_err(SinkError::Fatal)?;
+        Ok(Box::new(sinks::redis::Redis::new(&setting.pipeline, options)))
+    }),
 ];
 
 /// The sink that was declared; a refusal says what to write instead.
