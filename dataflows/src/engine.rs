@@ -68,7 +68,7 @@ impl Engine {
     /// its rows, and others go on.
     pub fn start_bounded(workers: usize, output: Sender<Output>, bytes_max: usize) -> Result<Engine, String> {
         let mut config = timely::WorkerConfig::default();
-        let merging = differential_dataflow::Config { idle_merge_effort: Some(1000) };
+        let merging = differential_dataflow::Config { idle_merge_effort: Some(32) };
         differential_dataflow::configure(&mut config, &merging);
         let communication = timely::CommunicationConfig::Process(workers);
         let config = timely::Config { communication, worker: config };
