@@ -7,10 +7,12 @@ mod job;
 mod rehearse;
 mod run;
 mod supply;
+mod topic;
 
 pub use compare::changed;
 pub use job::Changed;
 pub use supply::Topics;
+pub use topic::opener;
 
 use crate::Error;
 use crate::pipeline::Setting;

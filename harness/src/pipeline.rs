@@ -2,7 +2,7 @@
 //!
 //! Every channel between them is bounded: who is slow holds back who is fast, down to the log.
 use crate::Error;
-use crate::backfill::{Service, Topics};
+use crate::backfill::{self, Service, Topics};
 use crate::clock::{Clock, Follow, Wall, wall};
 use crate::data::{self, Data};
 use crate::feed::Feed;
@@ -129,8 +129,19 @@ impl Pipeline {
             ends: log.ends(),
             read: &|partition, offset| log.read(partition, offset).ok(),
         };
+        let outlets = Arc::new(Outlets::new(data.path(), setting.remember.clone())?);
+        let mut store_times = vec![];
+        if let Some(sinks) = &setting.sinks {
+            outlets.start(sinks)?;
+            if bindings.last() > 0 {
+                store_times = outlets.times();
+            }
+        }
+        // From a snapshot after a store's time on, that store's changes would not be known.
+        let mut snapshots = setting.snapshots.clone();
+        snapshots.not_after = snapshots.not_after.into_iter().chain(store_times.iter().copied()).min();
         let (threads, restored) = (setting.workers, (catalogue, kept));
-        let start = snapshot::start::open(&data, &setting.snapshots, threads, restored, &stands, &bindings)?;
+        let start = snapshot::start::open(&data, &snapshots, threads, restored, &stands, &bindings)?;
         let snapshot::start::Start { catalogue, kept, bound, loaded, recorder, status, rejected } = start;
         let rejected = rejected.iter().map(|why| format!("start: a snapshot was put aside: {why}"));
         repairs.extend(rejected);
@@ -152,7 +163,7 @@ impl Pipeline {
             tables: Arc::new(RwLock::new(Tables::new(vec![]))),
             visible: Arc::default(),
             gauges: Arc::default(),
-            outlets: Arc::new(Outlets::new(data.path(), setting.remember.clone())?),
+            outlets,
             snapshots: status,
         };
         let (visible, latency) = (shared.visible.clone(), Arc::new(Latency::default()));
@@ -163,14 +174,8 @@ impl Pipeline {
         let mut ticker = Ticker::new(shared.clone(), clock, statements, kept, recorder);
         let began = Instant::now();
         ticker.install(&declared)?;
-        if let Some(sinks) = &setting.sinks {
-            shared.outlets.start(sinks)?;
-            if shared.bindings.last() > 0 {
-                let times = shared.outlets.times();
-                kept_times.extend(&times);
-                collector(&shared).stop_at(times);
-            }
-        }
+        kept_times.extend(&store_times);
+        collector(&shared).stop_at(store_times);
         shared.snapshots.phase("tables and views installed", began.elapsed());
         let mut source = shared.log.reader();
         if let Some(loaded) = &loaded {
@@ -205,7 +210,11 @@ impl Pipeline {
         }));
         let publisher = spawn("publisher", &visible, move || publisher.run(outputs));
         let backfills = match setting.backfills {
-            true => Some(Service::start(shared.clone(), setting.clone(), data.path(), data.catalogue())?),
+            true => {
+                let mut setting = setting.clone();
+                setting.topics = setting.topics.or_else(|| setting.kafka.clone().map(backfill::opener));
+                Some(Service::start(shared.clone(), setting, data.path(), data.catalogue())?)
+            }
             false => None,
         };
         let process = Arc::new(Process::new(shared.clone(), latency, commands, backfills));

@@ -75,8 +75,13 @@ impl Inner {
         let Some(job) = self.checked(job)? else { return Ok(Ended::Interrupted) };
         let mut supply = Supply::open(&job, self.topics.as_ref())?;
         let choose = Choose::new(&job);
-        let mut rest = Some(supply.skip(job.figures.read, CHUNK_BYTES)?).filter(|rest| !rest.is_empty());
-        self.update(job.id, Kept::Later, |job| job.running = Some((Instant::now(), job.figures.read)))?;
+        // A topic may have lost its first offsets meanwhile: it is read again, and what came in before counts once.
+        let done = if job.topic.is_some() { 0 } else { job.figures.read };
+        if done == 0 {
+            self.update(job.id, Kept::Later, |job| job.figures = Figures::default())?;
+        }
+        let mut rest = Some(supply.skip(done, CHUNK_BYTES)?).filter(|rest| !rest.is_empty());
+        self.update(job.id, Kept::Later, |job| job.running = Some((Instant::now(), done)))?;
         let (mut window, mut under_way, mut kept) = (Window::new(), VecDeque::new(), Instant::now());
         let (mut on_way, mut ended) = (0, false);
         loop {

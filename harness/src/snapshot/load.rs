@@ -32,7 +32,7 @@ pub fn newest<T>(
     folder: &Path,
     not_after: Option<Time>,
     threads: usize,
-    mut fits: impl FnMut(&Manifest) -> Result<T, Rejected>,
+    fits: impl Fn(&Manifest) -> Result<T, Rejected>,
 ) -> Result<Looked<T>, Error> {
     let tried = format!("look for snapshots in {}", folder.display());
     let mut rejected = vec![];

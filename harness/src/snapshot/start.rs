@@ -69,7 +69,13 @@ pub fn open(
         same_tables(manifest, &declared)?;
         Ok((declared, done, bound))
     };
-    let (found, rejected) = newest(&folder, setting.not_after, threads, fits)?;
+    let (mut found, mut rejected) = newest(&folder, setting.not_after, threads, &fits)?;
+    if found.is_none() && setting.not_after.is_some() {
+        // Stores that are further behind than all of them get their views as a whole.
+        let (any, also) = newest(&folder, None, threads, &fits)?;
+        found = any;
+        rejected.extend(also);
+    }
     status.change(|figures| {
         rejected.iter().for_each(|one| *figures.rejected.entry(one.reason).or_default() += 1);
     });
