@@ -16,6 +16,9 @@ use sinks::{Content, Sink, SinkError};
 use std::collections::BTreeMap;
 use world::{Starting, World, client, options, sink, stored, streamed};
 
+/// Entries of a stream: ids and fields.
+type Entries = Vec<(String, BTreeMap<String, String>)>;
+
 fn check(world: &World, sink: &mut Redis, connection: &mut redis::Connection) {
     world.compare(sink);
     for view in ["totals", "by%20%7Bnote%7D%3Aid", "lines", "grand"] {
@@ -302,8 +305,7 @@ fn a_consumer_group_reads_each_change_once() {
             let member = ["a", "b"][round % 2];
             let mut read = redis::cmd("XREADGROUP");
             read.arg("GROUP").arg("g").arg(member).arg("COUNT").arg(100_000).arg("STREAMS").arg(log).arg(">");
-            let found: Option<Vec<(String, Vec<(String, BTreeMap<String, String>)>)>> =
-                read.query(&mut connection).unwrap();
+            let found: Option<Vec<(String, Entries)>> = read.query(&mut connection).unwrap();
             for (id, fields) in found.into_iter().flatten().flat_map(|(_, entries)| entries) {
                 match &fields["op"][..] {
                     "set" => _ = rows.insert(fields["key"].clone(), fields["row"].clone()),
