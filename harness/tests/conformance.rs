@@ -98,6 +98,22 @@ fn kafka_does_what_a_sink_has_to_do() {
     suite::all(&Topics(brokers.url(), "all"));
 }
 
+/// A server of keys.
+struct Keys(String);
+
+impl Place for Keys {
+    fn writer(&self, pipeline: &str) -> Box<dyn Sink> {
+        let options = BTreeMap::from([("url".to_owned(), self.0.clone())]);
+        Box::new(sinks::redis::Redis::declared(pipeline, &options).unwrap())
+    }
+}
+
+#[test]
+fn redis_does_what_a_sink_has_to_do() {
+    let server = Service::start("redis");
+    suite::all(&Keys(server.url()));
+}
+
 #[test]
 fn postgresql_behind_a_pooler_does_what_a_sink_has_to_do() {
     let (server, _) = server();

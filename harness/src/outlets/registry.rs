@@ -10,10 +10,7 @@ type Make = fn(&Setting) -> Result<Box<dyn Sink>, SinkError>;
 const KINDS: &[(&str, Make)] = &[
     ("kafka", |setting| Ok(Box::new(sinks::kafka::Kafka::new(setting)?))),
     ("postgres", |setting| Ok(Box::new(sinks::postgres::Postgres::new(setting)?))),
-    ("redis", |setting| {
-        let options = sinks::redis::Options::parse(&setting.options).map_err(SinkError::Fatal)?;
-        Ok(Box::new(sinks::redis::Redis::new(&setting.pipeline, options)))
-    }),
+    ("redis", |setting| Ok(Box::new(sinks::redis::Redis::declared(&setting.pipeline, &setting.options)?))),
 ];
 
 /// The sink that was declared; a refusal says what to write instead.
