@@ -121,7 +121,7 @@ fn events_of_both_modes_count_and_the_rest_is_in_quarantine() {
     );
     let rules = ["attribute", "format", "json", "size", "tombstone"].map(|rule| (rule.to_owned(), 1));
     assert_eq!(counts(&pipeline), (8, 2, 1, BTreeMap::from(rules)));
-    let quarantined = pipeline.process().quarantine(0, 10);
+    let quarantined = pipeline.process().quarantine(0, 10, None);
     let poison = quarantined.iter().find(|one| &*one.rule == "json").unwrap();
     assert_eq!(poison.bytes, "poison");
     let batch = quarantined.iter().find(|one| &*one.rule == "format").unwrap();
