@@ -48,7 +48,7 @@ fn a_relation_hides_a_table_of_its_name_and_is_no_use_of_it() {
     let sql = "CREATE MATERIALIZED VIEW v AS WITH MUTUALLY RECURSIVE x (n BIGINT) AS (SELECT a FROM edge UNION SELECT x.n FROM x) SELECT n FROM x";
     catalogue.declare(sql).unwrap();
     assert_eq!(catalogue.entry("v").unwrap().sql.as_ref(), sql);
-    assert!(catalogue.views().all(|view| view.plan.sources() == ["edge".into()]));
+    assert!(catalogue.views().all(|view| view.plan.sources() == [std::sync::Arc::<str>::from("edge")]));
 }
 
 #[test]
