@@ -262,7 +262,7 @@ fn declared_functions_are_written_out_where_they_are_called() {
         )
         .unwrap();
     let compiled = catalogue.compile("SELECT n FROM v").unwrap();
-    assert_eq!(compiled.plan.sources(), ["v".into()]);
+    assert_eq!(compiled.plan.sources(), [std::sync::Arc::<str>::from("v")]);
     let found = batch::answer(&catalogue, "v", &BTreeMap::new()).unwrap();
     assert_eq!(bag(&found), [(vec![ScalarValue::Int32(Some(6))], 1)].into());
     for (sql, part) in [("SELECT twice(1, 2)", "takes 1 arguments"), ("SELECT endless(1)", "calls itself")] {
