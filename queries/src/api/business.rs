@@ -135,7 +135,7 @@ async fn kept(api: &Arc<Api>, at_least: &AtLeast, view: &'static str) -> Result<
 
 fn missing(view: &str) -> Problem {
     let detail = format!(
-        "this path reads {view}, which is not in the catalogue: start with --catalogue bss, or declare the statements of \
+        "this path reads {view}, which is not in the catalogue: start with --catalog bss, or declare the statements of \
          queries/bss that it needs"
     );
     Problem::not_found(detail).with("missing", view)

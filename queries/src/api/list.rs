@@ -151,7 +151,7 @@ impl List {
         for (name, value) in parameters {
             match name.as_str() {
                 "limit" => list.limit = limit(value)?,
-                "cursor" => cursor = Some(value.as_str()),
+                "cursor" => cursor = Some(value.as_str()).filter(|text| !text.is_empty()),
                 "order" => list.order = order(schema, value)?,
                 _ => list.filters.push(filter(schema, name, value)?),
             }

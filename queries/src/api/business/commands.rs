@@ -335,14 +335,19 @@ fn mismatch(detail: String, version: Option<i64>) -> Problem {
 
 fn event(kind: &str, entity: &Entity, id: &str, version: i64, key: &str, data: Map<String, Value>) -> Value {
     let partition = data.get("customerId").and_then(Value::as_str).filter(|id| !id.is_empty()).unwrap_or(id);
+    // An attribute may not have every character that an id has.
+    let plain = |id: &str| match id.chars().all(|c| c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ') {
+        true => id.to_owned(),
+        false => escaped(id),
+    };
     json!({
         "specversion": "1.0",
         "id": key,
         "source": source(entity),
         "type": schemas::event_type(kind),
-        "subject": format!("{}/{id}", entity.subject),
+        "subject": format!("{}/{}", entity.subject, plain(id)),
         "time": now(),
-        "partitionkey": partition.to_owned(),
+        "partitionkey": plain(partition),
         "entityversion": version,
         "datacontenttype": "application/json",
         "data": data,

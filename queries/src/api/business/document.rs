@@ -15,7 +15,7 @@ pub(in crate::api) fn whole(read: &Read) -> String {
     for (path, item) in paths_of(read) {
         paths.insert(format!("/api/v1/{path}"), item);
     }
-    document.to_string()
+    serde_json::to_string_pretty(&document).expect("a JSON value is written")
 }
 
 fn paths_of(read: &Read) -> Vec<(String, Value)> {
@@ -197,7 +197,8 @@ fn filters(schema: &Schema) -> Vec<Value> {
         let kind = match field.data_type() {
             DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => json!({"type": "string"}),
             DataType::Boolean => json!({"type": "boolean"}),
-            DataType::Int64 | DataType::Int32 => json!({"type": "integer", "minimum": -2_000_000_000, "maximum": 2_000_000_000}),
+            DataType::Int64 => json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX}),
+            DataType::Int32 => json!({"type": "integer", "minimum": i32::MIN, "maximum": i32::MAX}),
             DataType::Date32 => json!({"type": "string", "format": "date"}),
             _ => return None,
         };
@@ -224,7 +225,7 @@ fn command(about: &str, id: &str, body: Option<Value>, versioned: bool) -> Value
             "Prefer",
             text(),
             "`wait`, or `wait=` seconds: answers 200 with the rows once they can be read, 202 if that is later",
-            "wait=10",
+            "wait=1",
         ),
         header("Idempotency-Key", key, "The same request with the same key is done once", "order-7-attempt"),
     ];

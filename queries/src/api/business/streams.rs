@@ -9,12 +9,16 @@ use super::{answered, no_parameters, unknown};
 use serde_json::{Value, json};
 use sinks::memory::Read;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use warp::http::{Method, StatusCode};
 use warp::reply::Response;
 
 pub(super) const KNOWN: [&str; 4] = ["status", "metadata", "metrics", "cleanup"];
-/// Records that one cleanup discards at most.
+/// Records that one cleanup discards at most, and how long it goes on with it.
 const CLEANED_MAX: usize = 1_000;
+const CLEANING: Duration = Duration::from_secs(5);
+/// The greatest time: integers up to it are the same in every JSON.
+const TIME_MAX: f64 = 9_007_199_254_740_991.0;
 
 pub(super) async fn handle(api: &Arc<Api>, what: &str, call: Call) -> Result<Response, Problem> {
     match (what, &call.method) {
@@ -85,11 +89,14 @@ async fn cleanup(api: &Arc<Api>, mut call: Call) -> Result<Response, Problem> {
     let body = call.body(api.config.sql_bytes_max, &api.config).await?;
     let body: Value = serde_json::from_slice(&body).map_err(|_| wanted())?;
     let known = body.as_object().is_some_and(|members| members.len() == 1);
-    let before =
-        body.get("quarantined_before").and_then(Value::as_u64).filter(|_| known).ok_or_else(wanted)?;
+    let before = body.get("quarantined_before").and_then(Value::as_f64).filter(|_| known);
+    let before = before.filter(|time| time.fract() == 0.0 && (0.0..=TIME_MAX).contains(time));
+    let before = before.ok_or_else(wanted)? as u64;
     let discarded = blocking(api, move |api| {
         let waiting = api.host.quarantine(0, CLEANED_MAX, Some("pending"));
         let old = waiting.into_iter().filter(|record| record.time < before);
+        let until = Instant::now() + CLEANING;
+        let old = old.take_while(|_| Instant::now() < until);
         // Another may decide about a record meanwhile; then that counts.
         old.filter(|record| api.host.judge(record.id, Judgement::Discard).is_ok()).count()
     });
