@@ -288,3 +288,18 @@ fn schemas_and_streams_are_shown() {
     let cleaned = world.send("POST", "/api/v1/streams/cleanup", &[JSON], br#"{"quarantined_before":11}"#);
     assert_eq!(body(&cleaned), json!({"discarded": 2, "forgotten": 0}));
 }
+
+#[test]
+fn an_id_may_have_any_character() {
+    let world = office();
+    let sent = "{\"customerId\":\"a\\u001eb/ß\"}";
+    let created = world.send("POST", "/api/v1/customers", &[JSON], sent.as_bytes());
+    assert_eq!(created.status, 202, "{}", created.body);
+    assert_eq!(created.header("location"), "/api/v1/customers/a%1Eb%2F%C3%9F");
+    let event = appended(&world).remove(0);
+    assert_eq!(
+        (&event["subject"], &event["data"]["customerId"]),
+        (&json!("customer/a%1Eb%2F%C3%9F"), &json!("a\u{1e}b/ß"))
+    );
+    assert_eq!(world.get("/api/v1/customers?cursor=&limit=1").status, 200);
+}

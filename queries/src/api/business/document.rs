@@ -219,7 +219,7 @@ fn get(about: &str, id: &str, example: &Value) -> Value {
 fn command(about: &str, id: &str, body: Option<Value>, versioned: bool) -> Value {
     let header = |name: &str, schema: Value, about: &str, example: &str| json!({"name": name, "in": "header", "schema": schema, "description": about, "example": example});
     let text = || json!({"type": "string"});
-    let key = json!({"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,128}$"});
+    let key = json!({"type": "string", "pattern": "^([A-Za-z0-9_.:-]{1,128}|\"[A-Za-z0-9_.:-]{1,128}\")$"});
     let mut parameters = vec![
         header(
             "Prefer",

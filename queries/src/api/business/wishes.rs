@@ -20,7 +20,10 @@ impl Wishes {
     pub(super) fn of(api: &Api, call: &Call) -> Result<Wishes, Problem> {
         no_parameters(call)?;
         let key = HeaderName::from_static("idempotency-key");
-        let key = call.header(&key).map(|key| key.trim_matches('"').to_owned());
+        let key = call.header(&key).map(|key| {
+            let inner = key.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+            inner.unwrap_or(key).to_owned()
+        });
         let plain = |key: &String| {
             (1..=128).contains(&key.len())
                 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
