@@ -264,8 +264,8 @@ fn command(about: &str, id: &str, body: Option<Value>, versioned: bool) -> Value
 fn body(entity: &Entity, with_id: bool) -> Value {
     let mut schema = schemas::schema(entity.created)["properties"]["data"].clone();
     let mut example = parsed(entity.example);
-    if let Some(members) = schema.as_object_mut() {
-        members.remove("required");
+    if let Some(required) = schema["required"].as_array_mut() {
+        required.retain(|name| name != entity.id);
     }
     if with_id {
         schema["properties"][entity.id]["minLength"] = 1.into();
