@@ -11,10 +11,12 @@
 //! | `events`, `declared`, `operate` | ingestion, queries, health and metrics |
 //! | `stores` | the stores outside |
 //! | `quarantine`, [`backfills`] | what does not count, and history brought in |
+//! | `business` | the paths of a business: its entities, commands, figures and schemas |
 //! | `sql` | statements in, answers out |
 //! | `meter` | what the API counts of itself |
 //! | `outside` | the reads of a process that holds no engine, from stores outside |
 pub mod backfills;
+mod business;
 mod call;
 mod changes;
 mod cursor;
@@ -107,4 +109,6 @@ struct Api {
     closing: watch::Receiver<bool>,
     /// Signs cursors, so that only what was given out is taken back.
     cursors: cursor::Signer,
+    /// Commands that readers do not see yet.
+    commands: business::commands::Commands,
 }

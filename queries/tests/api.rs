@@ -2,6 +2,8 @@
 // All of this is test code; clippy knows only functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
+#[path = "api/business.rs"]
+mod business;
 #[path = "api/streams.rs"]
 mod streams;
 #[path = "api/world.rs"]

@@ -135,6 +135,11 @@ impl AtLeast {
         Ok(at_least)
     }
 
+    /// Positions, and how long to wait for them.
+    pub(super) fn positions(positions: Vec<Position>, wait: Duration) -> AtLeast {
+        AtLeast { time: 0, positions, wait: Some(wait) }
+    }
+
     fn add(&mut self, part: &str) -> Result<(), Problem> {
         let wrong = || {
             Problem::bad(format!(

@@ -81,7 +81,8 @@ fn problem(reject: &Reject) -> Problem {
     problem
 }
 
-async fn append(api: &Api, events: Vec<Payload>) -> Result<Vec<Position>, Problem> {
+/// Appends events: where they stand, once they are durable.
+pub(super) async fn append(api: &Api, events: Vec<Payload>) -> Result<Vec<Position>, Problem> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     // The client may have left meanwhile; its events are appended all the same.
     api.host.append(events, Box::new(move |result| _ = sender.send(result)));

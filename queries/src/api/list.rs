@@ -21,6 +21,8 @@ pub(super) struct List {
     pub(super) order: Vec<(usize, bool)>,
     pub(super) limit: usize,
     cursor: Option<Cursor>,
+    /// What one of the texts holds, in lower case.
+    search: Option<String>,
     pub(super) scope: String,
 }
 
@@ -103,7 +105,29 @@ impl List {
         // A cursor belongs to one view, its filters and its order.
         let view = kept.shape().view();
         let scope = format!("{} {}", kept.incarnation(), view.name);
-        let (mut list, cursor) = List::of(&view.schema, scope, parameters)?;
+        List::within(api, &view.schema, scope, parameters)
+    }
+
+    /// The same for those rows of which a text holds another, however it is capitalised.
+    pub(super) fn search(
+        api: &Api,
+        kept: &Kept,
+        text: &str,
+        parameters: &[(String, String)],
+    ) -> Result<List, Problem> {
+        let view = kept.shape().view();
+        let scope = format!("{} {} holding {text:?}", kept.incarnation(), view.name);
+        let list = List::within(api, &view.schema, scope, parameters)?;
+        Ok(List { search: Some(text.to_lowercase()), ..list })
+    }
+
+    fn within(
+        api: &Api,
+        schema: &Schema,
+        scope: String,
+        parameters: &[(String, String)],
+    ) -> Result<List, Problem> {
+        let (mut list, cursor) = List::of(schema, scope, parameters)?;
         if let Some(text) = cursor {
             let unknown = || {
                 Problem::bad(
@@ -121,12 +145,13 @@ impl List {
         scope: String,
         parameters: &'a [(String, String)],
     ) -> Result<(List, Option<&'a str>), Problem> {
-        let mut list = List { filters: vec![], order: vec![], limit: LIMIT, cursor: None, scope };
+        let mut list =
+            List { filters: vec![], order: vec![], limit: LIMIT, cursor: None, search: None, scope };
         let mut cursor = None;
         for (name, value) in parameters {
             match name.as_str() {
                 "limit" => list.limit = limit(value)?,
-                "cursor" => cursor = Some(value.as_str()),
+                "cursor" => cursor = Some(value.as_str()).filter(|text| !text.is_empty()),
                 "order" => list.order = order(schema, value)?,
                 _ => list.filters.push(filter(schema, name, value)?),
             }
@@ -139,7 +164,7 @@ impl List {
 
     /// Whether every row may have to be looked at.
     pub(super) fn is_scan(&self) -> bool {
-        !self.filters.is_empty() || !self.order.is_empty()
+        !self.filters.is_empty() || !self.order.is_empty() || self.search.is_some()
     }
 
     /// The rows as a JSON array, and the cursor after them if there are more.
@@ -162,11 +187,19 @@ impl List {
     }
 
     fn accepts(&self, shape: &Shape, row: &[u8]) -> bool {
-        if self.filters.is_empty() {
+        if self.filters.is_empty() && self.search.is_none() {
             return true;
         }
         let values: Vec<Value<'_>> = shape.values(row).collect();
-        self.filters.iter().all(|filter| filter.test.holds(&values[filter.column]))
+        let holds = |wanted: &String| {
+            let text = |value: &Value<'_>| match value {
+                Value::Text(text) => text.to_lowercase().contains(wanted),
+                _ => false,
+            };
+            values.iter().any(text)
+        };
+        self.search.as_ref().is_none_or(holds)
+            && self.filters.iter().all(|filter| filter.test.holds(&values[filter.column]))
     }
 
     fn compare(&self, a: &Sorted<'_>, b: &Sorted<'_>) -> Ordering {

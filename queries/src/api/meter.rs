@@ -6,8 +6,8 @@ use std::time::Duration;
 use warp::http::StatusCode;
 
 /// Every status the API answers; others are counted as the last.
-const STATUSES: [u16; 17] =
-    [200, 201, 202, 204, 304, 400, 404, 405, 408, 409, 413, 415, 429, 503, 504, 501, 500];
+const STATUSES: [u16; 19] =
+    [200, 201, 202, 204, 304, 400, 404, 405, 408, 409, 412, 413, 415, 422, 429, 503, 504, 501, 500];
 /// Upper bounds of the latency buckets, in microseconds.
 const BUCKETS_US: [u64; 12] =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000, 10_000_000];
@@ -30,10 +30,11 @@ pub(super) enum Route {
     Quarantine,
     Sinks,
     Backfills,
+    Business,
     Unknown,
 }
 
-const ROUTES: [(Route, &str); 16] = [
+const ROUTES: [(Route, &str); 17] = [
     (Route::Page, "page"),
     (Route::OpenApi, "openapi"),
     (Route::Health, "health"),
@@ -49,6 +50,7 @@ const ROUTES: [(Route, &str); 16] = [
     (Route::Quarantine, "quarantine"),
     (Route::Sinks, "sinks"),
     (Route::Backfills, "backfills"),
+    (Route::Business, "business"),
     (Route::Unknown, "unknown"),
 ];
 

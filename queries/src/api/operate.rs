@@ -29,8 +29,8 @@ pub(super) fn metrics(api: &Api) -> Response {
 }
 
 /// `GET /api/v1/openapi.json`.
-pub(super) fn openapi() -> Response {
-    content(include_str!("openapi.json").into(), "application/json")
+pub(super) fn openapi(api: &Api) -> Response {
+    content(super::business::document::whole(&api.memory.read()), "application/json")
 }
 
 /// `GET /`.

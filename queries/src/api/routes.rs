@@ -4,7 +4,8 @@ use super::call::Call;
 use super::meter::Route;
 use super::problem::Problem;
 use super::{
-    Api, backfills, call::AtLeast, changes, declared, events, operate, quarantine, sql, stores, views,
+    Api, backfills, business, call::AtLeast, changes, declared, events, operate, quarantine, sql, stores,
+    views,
 };
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ enum Resource {
     Backfills,
     Backfill(String),
     Steered(String, Steer),
+    Business(String),
     Unknown,
 }
 
@@ -99,6 +101,7 @@ impl Resource {
             Resource::Quarantine | Resource::Quarantined(_) | Resource::Judged(..) => Route::Quarantine,
             Resource::Backfills | Resource::Backfill(_) | Resource::Steered(..) => Route::Backfills,
             Resource::Sinks | Resource::Sink(_) | Resource::SinkCheck(_) => Route::Sinks,
+            Resource::Business(_) => Route::Business,
             Resource::Unknown => Route::Unknown,
         }
     }
@@ -126,6 +129,7 @@ impl Resource {
             | Resource::Sinks
             | Resource::Quarantined(_)
             | Resource::Backfill(_)
+            | Resource::Business(_)
             | Resource::Unknown => "GET, HEAD",
         }
     }
@@ -187,7 +191,11 @@ fn resources() -> BoxedFilter<(Resource,)> {
         .unify();
     let rest = rest.or(kept).unify().or(history).unify();
     let versioned = warp::path("api").and(warp::path("v1")).and(views.or(rest).unify());
-    operate.or(versioned).unify().or(warp::any().map(|| Unknown)).unify().boxed()
+    let business = warp::path("api")
+        .and(warp::path("v1"))
+        .and(warp::path::tail())
+        .map(|tail: warp::path::Tail| Business(tail.as_str().to_owned()));
+    operate.or(versioned).unify().or(business).unify().or(warp::any().map(|| Unknown)).unify().boxed()
 }
 
 /// All of the API as one filter, which answers whatever comes.
@@ -224,11 +232,12 @@ async fn handle(api: &Arc<Api>, resource: Resource, mut call: Call) -> Result<Re
     }
     match (resource, &call.method) {
         (Unknown, _) => Err(Problem::not_found("no such path; GET / names those there are")),
+        (Business(path), _) => business::handle(api, &path, call).await,
         (Page, &Method::GET) => Ok(operate::page(api)),
         (Health, &Method::GET) => Ok(operate::health()),
         (Ready, &Method::GET) => operate::ready(api),
         (Metrics, &Method::GET) => Ok(operate::metrics(api)),
-        (OpenApi, &Method::GET) => Ok(operate::openapi()),
+        (OpenApi, &Method::GET) => Ok(operate::openapi(api)),
         (Views, &Method::GET) => views::all(api, &call).await,
         (View(name), &Method::GET) => views::rows(api, &name, &call).await,
         (Errors(name), &Method::GET) => views::errors(api, &name, &call).await,

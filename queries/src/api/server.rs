@@ -27,8 +27,8 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let (close, closing) = watch::channel(false);
     let (memory, host) = (session.memory().clone(), session.host().clone());
-    let (meter, cursors) = (Meter::default(), Signer::new());
-    let api = Arc::new(Api { memory, host, session, config, meter, closing, cursors });
+    let (meter, cursors, commands) = (Meter::default(), Signer::new(), Default::default());
+    let api = Arc::new(Api { memory, host, session, config, meter, closing, cursors, commands });
     let routes = routes::routes(api.clone());
     let config = api.config.clone();
     accept(listener, &config, close, shutdown, |socket| connection(api.clone(), routes.clone(), socket)).await

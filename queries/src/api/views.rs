@@ -51,11 +51,21 @@ fn describe(kept: &Kept) -> Value {
 pub(super) async fn rows(api: &Arc<Api>, name: &str, call: &Call) -> Result<Response, Problem> {
     let (at_least, rest) = list::at_least(call.parameters()?)?;
     let read = at_least.read(api).await?;
-    let time = time(&read)?;
     let kept = readable(&read, &percent_decoded(name)?)?.clone();
     let list = List::parse(api, &kept, &rest)?;
+    listed(api, time(&read)?, kept, list, &call.headers).await
+}
+
+/// The rows of a list, as they were at a time.
+pub(super) async fn listed(
+    api: &Arc<Api>,
+    time: Time,
+    kept: Kept,
+    list: List,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let etag = etag(api, &kept);
-    if is_known(&call.headers, &etag) {
+    if is_known(headers, &etag) {
         return Ok(unchanged(time, etag));
     }
     let (rows, next) = if list.is_scan() && kept.rows().totals().rows > SCAN_INLINE_MAX {
@@ -162,7 +172,7 @@ pub(super) fn key_parts(
 }
 
 /// Weak, as the time in the body moves on while the rows stay.
-fn etag(api: &Api, kept: &Kept) -> HeaderValue {
+pub(super) fn etag(api: &Api, kept: &Kept) -> HeaderValue {
     let text = format!("W/\"{:x}-{}.{}\"", api.memory.generation(), kept.incarnation(), kept.changed());
     HeaderValue::try_from(text).expect("digits and quotes can stand in a header")
 }
