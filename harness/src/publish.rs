@@ -1,5 +1,6 @@
 //! What readers can see: the engine's outputs are put together, their ticks made durable, and applied to the readers' store.
 use crate::Error;
+use crate::faults;
 use crate::outlets::Outlets;
 use crate::progress::Bindings;
 use dataflows::engine::{Collector, Output};
@@ -268,7 +269,9 @@ impl Publisher {
                 self.memory.apply(&tick).map_err(stopped)?;
                 self.latency.seen(&tick.positions);
                 self.visible.reach(time, tick.positions.clone());
-                self.outlets.offer(&tick, self.memory.read(), collector.building(), &self.visible)?;
+                faults::around("sink_enqueue", || {
+                    self.outlets.offer(&tick, self.memory.read(), collector.building(), &self.visible)
+                })?;
             }
         }
         Ok(())

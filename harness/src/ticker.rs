@@ -8,6 +8,7 @@ pub use replace::Replace;
 
 use crate::Error;
 use crate::clock::{Clock, Moment};
+use crate::faults;
 use crate::feed::Feed;
 use crate::intake::{Intake, latest_event};
 use crate::metrics::Gauges;
@@ -280,7 +281,7 @@ impl Ticker {
         let rows = together(std::mem::take(&mut self.rows));
         self.shared.underway.push(moment.time, self.positions.clone());
         self.shared.gauges.ticked(moment.time, records);
-        self.with_engine(|engine| engine.tick(moment.time, rows));
+        faults::around("step", || self.with_engine(|engine| engine.tick(moment.time, rows)));
     }
 
     /// Decoded for the tables of the moment: a table may have come since the piece was decoded.

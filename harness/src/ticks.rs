@@ -6,6 +6,7 @@ mod pool;
 pub use pool::hash;
 
 use crate::Error;
+use crate::faults;
 use crate::progress::{self, Binding};
 use crate::publish::Visible;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
@@ -298,10 +299,10 @@ impl<S: Source + 'static> Reader<S> {
 
     /// Reads on, in one partition or in all; how many records came.
     fn poll(&mut self, partition: Option<u32>) -> Result<usize, Error> {
-        let polled = match partition {
+        let polled = faults::around("poll", || match partition {
             Some(partition) => self.source.poll_partition(partition, POLL_BYTES),
             None => self.source.poll(POLL_BYTES),
-        };
+        });
         let records = match polled {
             Ok(records) => records,
             Err(SourceError::Retry(_)) => {
