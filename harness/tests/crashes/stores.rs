@@ -36,7 +36,10 @@ pub fn differences(world: &World) -> Vec<String> {
     loop {
         let found = kafka(world).map_or_else(|why| vec![why], |rows| compared(world, "kafka", rows));
         if found.is_empty() || began.elapsed() > MARKS {
-            wrong.extend(found);
+            if !found.is_empty() {
+                wrong.extend(found);
+                wrong.extend(reach(world));
+            }
             return wrong;
         }
         std::thread::sleep(Duration::from_millis(200));
@@ -154,6 +157,24 @@ pub fn kafka(world: &World) -> Result<Rows, String> {
         answers.push((view, all));
     }
     Ok(Rows::from([(*time, answers)]))
+}
+
+/// How far readers of committed records come in each topic, and where it ends.
+fn reach(world: &World) -> Vec<String> {
+    let client = |level: &str| -> BaseConsumer {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", world.kafka.url()).set("group.id", "reader");
+        config.set("isolation.level", level).create().unwrap()
+    };
+    let (committed, all) = (client("read_committed"), client("read_uncommitted"));
+    let prefix = format!("{}.", world.name);
+    let metadata = all.fetch_metadata(None, CALL).unwrap();
+    let names = metadata.topics().iter().map(|topic| topic.name()).filter(|name| name.starts_with(&prefix));
+    let ends = names.map(|name| {
+        let end = |client: &BaseConsumer| client.fetch_watermarks(name, 0, CALL).map(|(_, end)| end);
+        format!("topic {name}: committed up to {:?} of {:?}", end(&committed), end(&all))
+    });
+    ends.collect()
 }
 
 /// The streams of Redis: each change follows the one before, and no key changes twice at one time.
