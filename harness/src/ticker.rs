@@ -117,6 +117,8 @@ pub struct Ticker {
     kept: VecDeque<Statement>,
     positions: Vec<Position>,
     has_repeated: bool,
+    /// Whether bound ticks wait for the next one, with which the engine is told of them.
+    grouped: bool,
     /// The tables that the process itself keeps.
     system: Vec<Arc<Mapping>>,
     /// Rows that the engine was not told of yet, by table.
@@ -146,6 +148,7 @@ impl Ticker {
             kept: kept.into(),
             positions: vec![],
             has_repeated: false,
+            grouped: false,
             system: vec![],
             rows: vec![],
             recorder,
@@ -229,7 +232,7 @@ impl Ticker {
         self.take_in(moment, pieces);
         match told {
             Told::Now => self.tell(moment, records),
-            Told::Later => {}
+            Told::Later => self.grouped = true,
         }
         Ok(())
     }
@@ -279,7 +282,7 @@ impl Ticker {
         system.iter().for_each(|(table, batch)| self.recorder.rows(table, batch));
         self.rows.extend(system);
         let rows = together(std::mem::take(&mut self.rows));
-        self.shared.underway.push(moment.time, self.positions.clone());
+        self.shared.underway.push(moment.time, self.positions.clone(), std::mem::take(&mut self.grouped));
         self.shared.gauges.ticked(moment.time, records);
         faults::around("step", || self.with_engine(|engine| engine.tick(moment.time, rows)));
     }
