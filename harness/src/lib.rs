@@ -20,6 +20,7 @@
 //! | [`statements`] | [`statements::Statements`] | tables and views declared and dropped at run time, kept |
 //! | [`host`] | [`host::Process`] | what the HTTP API asks of all this |
 //! | [`check`] | [`check::Difference`] | the same views once more, in batch, and what differs |
+//! | [`faults`] | | places where tests kill, hold or cut off the process |
 //! | [`csv`] | | views as CSV files |
 //! | [`library`] | [`Tallyflow`] | all of it inside a program of yours |
 //! | [`cli`] | [`cli::Command`] | the command line |
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod clock;
 pub mod csv;
 pub mod data;
+pub mod faults;
 pub mod feed;
 pub mod host;
 pub mod intake;

@@ -5,6 +5,7 @@
 //! All numbers are little-endian. A tail that the last crash tore is cut; anything else that is wrong stops the process.
 use crate::Error;
 use crate::clock::Moment;
+use crate::faults;
 use dataflows::{Position, Time};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
@@ -102,7 +103,7 @@ impl Bindings {
         let mut file = self.file.lock().expect("no thread panics with the file");
         let failed = |why| Error::failed(format!("append to bindings {}", self.path.display()), why);
         let start = file.stream_position().map_err(failed)?;
-        if let Err(why) = file.write_all(&encode(binding)) {
+        if let Err(why) = faults::around("bind_write", || file.write_all(&encode(binding))) {
             // Part of it may stand there: the next attempt begins where this one began.
             _ = file.set_len(start);
             file.seek(SeekFrom::Start(start)).map_err(failed)?;
@@ -122,7 +123,7 @@ impl Bindings {
         let failed = |why| Error::failed(format!("sync bindings {}", self.path.display()), why);
         let written = self.last();
         let file = self.file.lock().expect("no thread panics with the file").try_clone().map_err(failed)?;
-        file.sync_data().map_err(failed)?;
+        faults::around("bind_fsync", || file.sync_data()).map_err(failed)?;
         self.durable.store(written, Ordering::Release);
         Ok(())
     }

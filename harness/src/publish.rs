@@ -1,5 +1,6 @@
 //! What readers can see: the engine's outputs are put together, their ticks made durable, and applied to the readers' store.
 use crate::Error;
+use crate::faults;
 use crate::outlets::Outlets;
 use crate::progress::Bindings;
 use dataflows::engine::{Collector, Output};
@@ -119,14 +120,26 @@ impl Visible {
     }
 }
 
-/// The positions of ticks that were told to the engine and are not seen yet.
+/// The ticks that were told to the engine and are not seen yet: their times, their positions, and whether each stands also for bound
+/// ticks between the one before and itself.
 #[derive(Default)]
-pub struct Underway(Mutex<VecDeque<(Time, Vec<Position>)>>);
+pub struct Underway(Mutex<VecDeque<(Time, Vec<Position>, bool)>>);
 
 impl Underway {
-    /// A tick is about to be told.
-    pub fn push(&self, time: Time, positions: Vec<Position>) {
-        self.0.lock().expect("no thread panics with the ticks").push_back((time, positions));
+    /// A tick is about to be told; `grouped`: it stands also for bound ticks before it that are not told.
+    pub fn push(&self, time: Time, positions: Vec<Position>, grouped: bool) {
+        self.0.lock().expect("no thread panics with the ticks").push_back((time, positions, grouped));
+    }
+
+    /// Before which time all may be seen, where the engine is complete before `upper`. Between a tick and one that stands for
+    /// several there is nothing true to see: the rows of those between come with the second.
+    fn seen_before(&self, upper: Time) -> Time {
+        let ticks = self.0.lock().expect("no thread panics with the ticks");
+        let next = ticks.partition_point(|(told, ..)| *told < upper);
+        match ticks.get(next) {
+            Some((.., true)) => next.checked_sub(1).map_or(0, |last| ticks[last].0 + 1),
+            Some((.., false)) | None => upper,
+        }
     }
 
     /// How many are not seen yet.
@@ -143,8 +156,8 @@ impl Underway {
     fn pop(&self, time: Time) -> Option<Vec<Position>> {
         let mut ticks = self.0.lock().expect("no thread panics with the ticks");
         let mut last = None;
-        while ticks.front().is_some_and(|(told, _)| *told <= time) {
-            last = ticks.pop_front().map(|(_, positions)| positions);
+        while ticks.front().is_some_and(|(told, ..)| *told <= time) {
+            last = ticks.pop_front().map(|(_, positions, _)| positions);
         }
         last
     }
@@ -255,7 +268,9 @@ impl Publisher {
                 }
                 collector.absorb(output);
             }
-            while let Some((mut tick, complete)) = collector.next() {
+            while let Some((mut tick, complete)) =
+                collector.next_within(|upper| self.underway.seen_before(upper))
+            {
                 let time = tick.upper - 1;
                 self.bindings.sync(time)?;
                 tick.positions = self.underway.pop(time).unwrap_or_else(|| self.visible.now().positions);
@@ -268,7 +283,9 @@ impl Publisher {
                 self.memory.apply(&tick).map_err(stopped)?;
                 self.latency.seen(&tick.positions);
                 self.visible.reach(time, tick.positions.clone());
-                self.outlets.offer(&tick, self.memory.read(), collector.building(), &self.visible)?;
+                faults::around("sink_enqueue", || {
+                    self.outlets.offer(&tick, self.memory.read(), collector.building(), &self.visible)
+                })?;
             }
         }
         Ok(())
@@ -282,6 +299,18 @@ fn stopped(why: sinks::SinkError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_seen_within_a_group_of_ticks() {
+        let underway = Underway::default();
+        assert_eq!(underway.seen_before(5), 5);
+        [(10, true), (20, true), (30, false)].map(|(time, grouped)| underway.push(time, vec![], grouped));
+        for (upper, seen) in [(10, 0), (11, 11), (15, 11), (20, 11), (21, 21), (25, 25), (30, 30), (40, 40)] {
+            assert_eq!(underway.seen_before(upper), seen, "{upper}");
+        }
+        underway.pop(10);
+        assert_eq!((underway.seen_before(20), underway.seen_before(21)), (0, 21));
+    }
 
     #[test]
     fn quantiles_are_upper_ends_of_buckets() {

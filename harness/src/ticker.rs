@@ -8,6 +8,7 @@ pub use replace::Replace;
 
 use crate::Error;
 use crate::clock::{Clock, Moment};
+use crate::faults;
 use crate::feed::Feed;
 use crate::intake::{Intake, latest_event};
 use crate::metrics::Gauges;
@@ -116,6 +117,8 @@ pub struct Ticker {
     kept: VecDeque<Statement>,
     positions: Vec<Position>,
     has_repeated: bool,
+    /// Whether bound ticks wait for the next one, with which the engine is told of them.
+    grouped: bool,
     /// The tables that the process itself keeps.
     system: Vec<Arc<Mapping>>,
     /// Rows that the engine was not told of yet, by table.
@@ -145,6 +148,7 @@ impl Ticker {
             kept: kept.into(),
             positions: vec![],
             has_repeated: false,
+            grouped: false,
             system: vec![],
             rows: vec![],
             recorder,
@@ -228,7 +232,7 @@ impl Ticker {
         self.take_in(moment, pieces);
         match told {
             Told::Now => self.tell(moment, records),
-            Told::Later => {}
+            Told::Later => self.grouped = true,
         }
         Ok(())
     }
@@ -278,9 +282,9 @@ impl Ticker {
         system.iter().for_each(|(table, batch)| self.recorder.rows(table, batch));
         self.rows.extend(system);
         let rows = together(std::mem::take(&mut self.rows));
-        self.shared.underway.push(moment.time, self.positions.clone());
+        self.shared.underway.push(moment.time, self.positions.clone(), std::mem::take(&mut self.grouped));
         self.shared.gauges.ticked(moment.time, records);
-        self.with_engine(|engine| engine.tick(moment.time, rows));
+        faults::around("step", || self.with_engine(|engine| engine.tick(moment.time, rows)));
     }
 
     /// Decoded for the tables of the moment: a table may have come since the piece was decoded.

@@ -6,6 +6,7 @@ mod pool;
 pub use pool::hash;
 
 use crate::Error;
+use crate::faults;
 use crate::progress::{self, Binding};
 use crate::publish::Visible;
 use crossbeam_channel::{Receiver, Sender, bounded, select};
@@ -207,7 +208,7 @@ impl<S: Source + 'static> Reader<S> {
     }
 
     /// Cuts what was bound. Nobody reads between two of these ticks any more, so the engine is told of many as one, but never
-    /// across a time in `kept`, nor across the tick after it.
+    /// across a time in `kept`, which may lie between two ticks, nor across the tick after it.
     fn repeat(&mut self, mut bound: progress::Reader, kept: &BTreeSet<Time>) -> Result<bool, Error> {
         let mut before = bound.last();
         let mut next = bound.next()?;
@@ -216,7 +217,8 @@ impl<S: Source + 'static> Reader<S> {
             next = bound.next()?;
             let time = binding.moment.time;
             held += binding.records;
-            let must = next.is_none() || kept.contains(&before) || kept.contains(&time);
+            let ends = next.as_ref().is_none_or(|next| kept.range(time..next.moment.time).next().is_some());
+            let must = ends || kept.range(before..time).next().is_some();
             let told = if must || held >= self.pace.records_max as u64 { Told::Now } else { Told::Later };
             if told == Told::Now {
                 held = 0;
@@ -298,10 +300,10 @@ impl<S: Source + 'static> Reader<S> {
 
     /// Reads on, in one partition or in all; how many records came.
     fn poll(&mut self, partition: Option<u32>) -> Result<usize, Error> {
-        let polled = match partition {
+        let polled = faults::around("poll", || match partition {
             Some(partition) => self.source.poll_partition(partition, POLL_BYTES),
             None => self.source.poll(POLL_BYTES),
-        };
+        });
         let records = match polled {
             Ok(records) => records,
             Err(SourceError::Retry(_)) => {

@@ -174,13 +174,21 @@ impl Collector {
     /// time are named in the second part: a sink must `create` them before it applies the tick.
     #[allow(clippy::should_implement_trait, reason = "there is always a next tick, perhaps later")]
     pub fn next(&mut self) -> Option<(Tick, Vec<Arc<View>>)> {
+        self.next_within(|upper| upper)
+    }
+
+    /// As [`Collector::next`], and the tick ends where `bound` says, at the latest: it is given the time before which all is complete.
+    pub fn next_within(&mut self, bound: impl Fn(Time) -> Time) -> Option<(Tick, Vec<Arc<View>>)> {
         let told = self.told.iter().copied().min().unwrap_or(0);
         for collected in self.views.values_mut().filter(|c| !c.awaited && c.is_built()) {
             collected.awaited = self.lower.saturating_sub(collected.upper()) <= NEAR;
         }
         let awaited = self.views.values().filter(|c| c.awaited).map(Collected::upper);
         let upper = awaited.min().unwrap_or(Time::MAX).min(told + 1);
-        let upper = self.stops.range(self.lower..).next().map_or(upper, |stop| upper.min(stop + 1));
+        // A stop at which nothing true can be seen is none.
+        let mut stops = self.stops.range(self.lower..).map(|stop| stop + 1);
+        let upper = stops.find(|end| bound(*end) >= *end).map_or(upper, |end| upper.min(end));
+        let upper = bound(upper).min(upper);
         if upper <= self.lower {
             return None;
         }

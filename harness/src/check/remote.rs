@@ -81,6 +81,20 @@ fn compare(
     Ok(())
 }
 
+/// Compares rows that were read elsewhere, as JSON and all true for one time, with the batch over the log up to that time.
+pub fn at(
+    path: &Path,
+    catalogue: &str,
+    time: Time,
+    answers: Vec<(String, Vec<Value>)>,
+) -> Result<Report, Error> {
+    let truth = Truth::open(path, catalogue, Feed::read_only(path)?)?;
+    let answers = answers.into_iter().map(|(name, rows)| (name, Answer { time, rows })).collect();
+    let mut report = Report::default();
+    compare(truth, time, positions(path, time)?, answers, &mut report)?;
+    Ok(report)
+}
+
 fn found(view: &str, expected: &[Value], actual: &[Value]) -> Vec<Difference> {
     let text = |row: &Value, digits| written(row, digits);
     let exact =

@@ -24,6 +24,8 @@ impl Ticker {
                 self.rows.extend(batches.into_iter().map(|batch| (table.clone(), batch)));
             }
         }
+        // It stands for all ticks before.
+        self.grouped = true;
         self.tell(moment, 0);
         self.shared.snapshots.phase("rows handed to the engine", began.elapsed());
         // The workers build views meanwhile.

@@ -1,5 +1,6 @@
 //! The pool that decodes: the records of a tick are cut into pieces, and each piece is decoded and hashed by one thread.
 use super::{Piece, Tables};
+use crate::faults;
 use crossbeam_channel::{Receiver, Sender};
 use sources::{Payload, Record};
 use std::sync::Arc;
@@ -42,7 +43,7 @@ pub(super) fn spawn_decoder(
     let decode = move || {
         for (records, reply) in work {
             let tables = tables.read().expect("no thread panics with the tables").clone();
-            let decoded = tables.decoder.decode(&records);
+            let decoded = faults::around("decode", || tables.decoder.decode(&records));
             let hashes = records.iter().map(hash).collect();
             // The ticker may have stopped: then nobody waits for this.
             _ = reply.send(Piece { records, decoded, hashes, tables });
