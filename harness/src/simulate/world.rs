@@ -334,6 +334,13 @@ impl World {
     }
 
     fn end(&mut self, mut life: Life, end: End) -> Result<(), String> {
+        for (running, _) in &life.stores {
+            let figures = running.outlet().figures();
+            self.counters.add("deliveries", figures.deliveries);
+            self.counters.add("views sent whole", figures.whole);
+            self.counters.add("deliveries landed, answer lost", figures.landed);
+            self.counters.add("deliveries lost", figures.lost);
+        }
         if !matches!(end, End::Clean) {
             for ((running, mut sink), outside) in life.stores.drain(..).zip(&mut self.stores) {
                 let Act::Apply(draft) = running.outlet().act() else { continue };
@@ -344,17 +351,8 @@ impl World {
                     _ => {}
                 }
             }
-        } else {
-            for (running, _) in &life.stores {
-                let figures = running.outlet().figures();
-                self.counters.add("deliveries", figures.deliveries);
-                self.counters.add("views sent whole", figures.whole);
-                self.counters.add("deliveries landed, answer lost", figures.landed);
-                self.counters.add("deliveries lost", figures.lost);
-            }
-            if self.truth.last() > 0 && self.random.percent(30) {
-                self.snapshot(&mut life)?;
-            }
+        } else if self.truth.last() > 0 && self.random.percent(30) {
+            self.snapshot(&mut life)?;
         }
         let durable = life.shared.bindings.durable();
         life.end();
@@ -375,6 +373,8 @@ impl World {
         self.log.lose_leader(0);
         self.log.set_batch(64);
         life.stores.iter().for_each(|(running, _)| running.outlet().drain());
+        // A tick after the start says to the stores that all of before is there again.
+        self.cut(life, false)?;
         for _ in 0..STEPS_TO_REST {
             life.reader.poll(None).map_err(text)?;
             let last = self.truth.at(self.truth.last());
@@ -390,10 +390,14 @@ impl World {
                 return Ok(());
             }
         }
-        let states = life.stores.iter().map(|(running, _)| format!("{:?}", running.outlet().state()));
+        let states = life
+            .stores
+            .iter()
+            .map(|(running, _)| format!("{:?} at {:?}", running.outlet().state(), running.outlet().time()));
         Err(format!(
-            "it does not come to rest: the log ends at {:?}, the last tick at {:?}; stores: {:?}",
+            "it does not come to rest: the log ends at {:?}, the last tick {} at {:?}; stores: {:?}",
             self.log.ends(),
+            self.truth.last(),
             self.truth.at(self.truth.last()).map(|last| last.positions().to_vec()),
             states.collect::<Vec<_>>()
         ))
