@@ -4,6 +4,7 @@
 //! | file | noun | what it is |
 //! |---|---|---|
 //! | [`world`] | [`world::World`] | what outlives a life, and what happens next |
+//! | `checks` | | what must be true after each step |
 //! | `life` | `Life` | the parts of a process between a start and a crash |
 //! | [`log`] | [`log::SimLog`] | a log with gaps, new partitions, lost leaders, retention |
 //! | `disk` | | what a crash and time do to files |
@@ -15,6 +16,7 @@
 //! Checked: rows of readers and stores at their time are those of the truth (I1); a store's time decreases only where it was put back (I2);
 //! bindings are never rewritten (I3); a change is delivered once (I4, I5); a writer that was replaced writes no more (I6); every record
 //! is accounted for once (I7); when faults stop, everything comes to rest at the end of the log.
+mod checks;
 mod disk;
 pub mod events;
 mod life;

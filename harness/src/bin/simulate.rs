@@ -1,5 +1,6 @@
 //! The `simulate` binary: runs simulations, prints the seeds that fail, and what happened how often; exit code 1 if one fails.
 use clap::Parser;
+use harness::simulate::plant::Bug;
 use harness::simulate::{Counters, MUST_HAPPEN, run};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +16,17 @@ struct Arguments {
     /// The first of them; with --seeds 1 a failure is made again.
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Plants the bug of this number, to see it found.
+    #[arg(long)]
+    plant: Option<usize>,
     /// Threads, each with its own seeds.
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
 
 fn main() -> ExitCode {
-    let Arguments { seeds, from, threads } = Arguments::parse();
+    let Arguments { seeds, from, threads, plant } = Arguments::parse();
+    let bug = plant.and_then(|number| Bug::ALL.get(number).copied());
     let next = AtomicU64::new(from);
     let work = || {
         let (mut counters, mut failed) = (Counters::default(), 0_u64);
@@ -30,7 +35,7 @@ fn main() -> ExitCode {
             if seed >= from.saturating_add(seeds) {
                 return (counters, failed);
             }
-            match run(seed, None) {
+            match run(seed, bug) {
                 Ok(found) => counters.merge(&found),
                 Err(why) => {
                     failed += 1;

@@ -223,11 +223,15 @@ impl Life {
 
     /// Ends: all that is only in memory is gone.
     pub(super) fn end(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Life {
+    /// The keeper ends with the ticker, and the directory is let go after it.
+    fn drop(&mut self) {
         let engine = self.shared.engine.write().expect("no thread panics with the engine").take();
         engine.into_iter().for_each(Engine::shutdown);
-        // The keeper ends with the ticker; the directory is let go after it.
-        drop(self.ticker);
-        drop(self.data);
     }
 }
 
