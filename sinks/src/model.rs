@@ -153,7 +153,7 @@ impl Model {
                 if slip == Some(Slip::WholeInPieces) {
                     let mut inner = self.store.lock();
                     let held = inner.state.views.values_mut().next();
-                    held.filter(|_| whole).map(|(_, rows)| rows.clear());
+                    held.filter(|_| whole).into_iter().for_each(|(_, rows)| rows.clear());
                 }
                 self.epoch = None;
                 Err(SinkError::Retry("the store cannot be reached".into()))

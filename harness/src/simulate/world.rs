@@ -126,7 +126,7 @@ impl World {
 
     fn begin(&mut self, faults: bool) -> Result<Life, String> {
         let disk_full = faults && self.random.percent(12);
-        let (seed, grouped) = (self.random.next(), 1 + self.random.place(40));
+        let (seed, grouped) = (self.random.number(), 1 + self.random.place(40));
         let faulty = faults && self.random.percent(20);
         if faulty {
             self.stores.iter().for_each(|outside| outside.store.fail([Fault::Before]));
