@@ -24,6 +24,7 @@
 //! | [`csv`] | | views as CSV files |
 //! | [`library`] | [`Tallyflow`] | all of it inside a program of yours |
 //! | [`cli`] | [`cli::Command`] | the command line |
+//! | [`simulate`] | | all of this in one thread, from one seed, with all that can go wrong: the binary `simulate` |
 //! | [`slt`] | | SQL suites of others: the binary `slt` |
 pub mod backfill;
 pub mod check;
@@ -42,6 +43,7 @@ pub mod pipeline;
 pub mod progress;
 pub mod publish;
 pub mod quarantine;
+pub mod simulate;
 pub mod slt;
 pub mod snapshot;
 pub mod statements;

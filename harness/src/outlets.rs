@@ -101,6 +101,11 @@ impl Outlets {
         self.all().iter().filter_map(wait).collect()
     }
 
+    /// The times that stores are known to hold now.
+    pub(crate) fn times_now(&self) -> Vec<Time> {
+        self.all().iter().filter_map(|running| running.outlet().time()).collect()
+    }
+
     /// Adds a sink that SQL declared. It is kept.
     pub fn create(&self, spec: Spec) -> Result<(), Error> {
         let sink = registry::open_sink(&spec, &self.pipeline)?;
@@ -120,6 +125,19 @@ impl Outlets {
         let spec = Spec { name: name.into(), kind: "model".into(), views, options: BTreeMap::new() };
         let entry = Entry { running: self.running(spec, Ok(sink)), by_sql: false };
         self.list().insert(name.to_owned(), entry);
+    }
+
+    /// Adds a sink without a thread: a simulation does what its outlet says.
+    pub(crate) fn attach_driven(
+        &self,
+        name: &str,
+        views: Option<Vec<String>>,
+        outlet: Outlet,
+    ) -> Arc<Running> {
+        let spec = Spec { name: name.into(), kind: "model".into(), views, options: BTreeMap::new() };
+        let running = Running::driven(spec, outlet);
+        self.list().insert(name.to_owned(), Entry { running: running.clone(), by_sql: false });
+        running
     }
 
     /// Ends a sink that SQL declared, and forgets it; the store keeps what it has. Whether there was one.

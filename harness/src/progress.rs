@@ -6,6 +6,7 @@
 use crate::Error;
 use crate::clock::Moment;
 use crate::faults;
+use crate::simulate::plant::{Bug, disk_is_full, planted};
 use dataflows::{Position, Time};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
@@ -74,11 +75,17 @@ impl Bindings {
             next_at = reader.position;
         }
         let torn = reader.torn.map(|reason| Torn { bytes: length - reader.position, reason });
+        if torn.is_some() && planted(Bug::TornTail) {
+            file.seek(SeekFrom::End(0)).map_err(|why| failed(why.to_string()))?;
+            return Ok((Bindings::of(path, file, last, last_at), torn));
+        }
         if torn.is_some() {
             let cut = file.set_len(reader.position).and_then(|()| file.sync_all());
             cut.map_err(|why| failed(format!("its torn tail cannot be cut: {why}")))?;
         }
-        file.seek(SeekFrom::Start(reader.position)).map_err(|why| failed(why.to_string()))?;
+        // What an earlier life left to the system's cache counts as durable from here on.
+        let synced = file.sync_data().and_then(|()| file.seek(SeekFrom::Start(reader.position)));
+        synced.map_err(|why| failed(why.to_string()))?;
         Ok((Bindings::of(path, file, last, last_at), torn))
     }
 
@@ -97,13 +104,23 @@ impl Bindings {
         self.written.load(Ordering::Acquire)
     }
 
+    /// The time up to which ticks are durable.
+    pub fn durable(&self) -> Time {
+        self.durable.load(Ordering::Acquire)
+    }
+
     /// Appends a tick. It is durable after the next [`Bindings::sync`]. Where it cannot be written the same call can be tried again.
     pub fn append(&self, binding: &Binding) -> Result<(), Error> {
         assert!(binding.moment.time > self.last(), "ticks strictly increase");
         let mut file = self.file.lock().expect("no thread panics with the file");
         let failed = |why| Error::failed(format!("append to bindings {}", self.path.display()), why);
         let start = file.stream_position().map_err(failed)?;
-        if let Err(why) = faults::around("bind_write", || file.write_all(&encode(binding))) {
+        let record = encode(binding);
+        let written = faults::around("bind_write", || match disk_is_full() {
+            true => file.write_all(&record[..HEAD_BYTES]).and(Err(std::io::ErrorKind::StorageFull.into())),
+            false => file.write_all(&record),
+        });
+        if let Err(why) = written {
             // Part of it may stand there: the next attempt begins where this one began.
             _ = file.set_len(start);
             file.seek(SeekFrom::Start(start)).map_err(failed)?;

@@ -3,6 +3,7 @@ use crate::Error;
 use crate::faults;
 use crate::outlets::Outlets;
 use crate::progress::Bindings;
+use crate::simulate::plant::{Bug, planted};
 use dataflows::engine::{Collector, Output};
 use dataflows::{Position, Time};
 use sinks::memory::Memory;
@@ -257,36 +258,43 @@ impl Publisher {
     /// Goes on until the engine has ended.
     pub fn run(self, outputs: crossbeam_channel::Receiver<Output>) -> Result<(), Error> {
         while let Ok(first) = outputs.recv() {
-            // Held until the ticks are applied: a view is dropped before a tick or after it.
-            let collector = self.collector.clone();
-            let mut collector = collector.lock().expect("no thread panics with the collector");
-            for output in std::iter::once(first).chain(outputs.try_iter()) {
-                if let Some(why) = output.failure {
-                    return Err(Error::Failed(format!(
-                        "{why}: this is a bug; nothing goes on, and all is made again from the log after a restart"
-                    )));
-                }
-                collector.absorb(output);
+            self.take(std::iter::once(first).chain(outputs.try_iter()))?;
+        }
+        Ok(())
+    }
+
+    /// Puts some outputs before the readers.
+    pub(crate) fn take(&self, outputs: impl Iterator<Item = Output>) -> Result<(), Error> {
+        // Held until the ticks are applied: a view is dropped before a tick or after it.
+        let collector = self.collector.clone();
+        let mut collector = collector.lock().expect("no thread panics with the collector");
+        for output in outputs {
+            if let Some(why) = output.failure {
+                return Err(Error::Failed(format!(
+                    "{why}: this is a bug; nothing goes on, and all is made again from the log after a restart"
+                )));
             }
-            while let Some((mut tick, complete)) =
-                collector.next_within(|upper| self.underway.seen_before(upper))
-            {
-                let time = tick.upper - 1;
+            collector.absorb(output);
+        }
+        while let Some((mut tick, complete)) = collector.next_within(|upper| self.underway.seen_before(upper))
+        {
+            let time = tick.upper - 1;
+            if !planted(Bug::BindingAfterOutput) {
                 self.bindings.sync(time)?;
-                tick.positions = self.underway.pop(time).unwrap_or_else(|| self.visible.now().positions);
-                for view in complete {
-                    // Readers of the old version go on until the tick.
-                    let is_there = self.memory.read().view(&view.name).is_some();
-                    if is_there { self.memory.replace(view) } else { self.memory.create(view) }
-                        .map_err(stopped)?;
-                }
-                self.memory.apply(&tick).map_err(stopped)?;
-                self.latency.seen(&tick.positions);
-                self.visible.reach(time, tick.positions.clone());
-                faults::around("sink_enqueue", || {
-                    self.outlets.offer(&tick, self.memory.read(), collector.building(), &self.visible)
-                })?;
             }
+            tick.positions = self.underway.pop(time).unwrap_or_else(|| self.visible.now().positions);
+            for view in complete {
+                // Readers of the old version go on until the tick.
+                let is_there = self.memory.read().view(&view.name).is_some();
+                if is_there { self.memory.replace(view) } else { self.memory.create(view) }
+                    .map_err(stopped)?;
+            }
+            self.memory.apply(&tick).map_err(stopped)?;
+            self.latency.seen(&tick.positions);
+            self.visible.reach(time, tick.positions.clone());
+            faults::around("sink_enqueue", || {
+                self.outlets.offer(&tick, self.memory.read(), collector.building(), &self.visible)
+            })?;
         }
         Ok(())
     }
@@ -304,7 +312,7 @@ mod tests {
     fn nothing_is_seen_within_a_group_of_ticks() {
         let underway = Underway::default();
         assert_eq!(underway.seen_before(5), 5);
-        [(10, true), (20, true), (30, false)].map(|(time, grouped)| underway.push(time, vec![], grouped));
+        _ = [(10, true), (20, true), (30, false)].map(|(time, grouped)| underway.push(time, vec![], grouped));
         for (upper, seen) in [(10, 0), (11, 11), (15, 11), (20, 11), (21, 21), (25, 25), (30, 30), (40, 40)] {
             assert_eq!(underway.seen_before(upper), seen, "{upper}");
         }

@@ -191,7 +191,7 @@ impl Ticker {
     }
 
     /// From here on ticks are new, and tables and views may come and go.
-    fn repeated(&mut self) -> Result<(), Error> {
+    pub(crate) fn repeated(&mut self) -> Result<(), Error> {
         if self.restore(Time::MAX)? {
             self.tick_nothing()?;
         }
@@ -201,7 +201,7 @@ impl Ticker {
         Ok(())
     }
 
-    fn tick(&mut self, cut: Cut) -> Result<(), Error> {
+    pub(crate) fn tick(&mut self, cut: Cut) -> Result<(), Error> {
         if let Origin::Bound(bound, _) = &cut.origin {
             self.restore(bound.moment.time)?;
         }

@@ -4,11 +4,13 @@
 mod pool;
 
 pub use pool::hash;
+pub(crate) use pool::{Work, decode};
 
 use crate::Error;
 use crate::faults;
 use crate::progress::{self, Binding};
 use crate::publish::Visible;
+use crate::simulate::plant::{Bug, planted};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use dataflows::{Position, Time};
 use pool::{spawn_decoder, split};
@@ -149,7 +151,7 @@ pub struct Reader<S> {
     read: BTreeMap<u32, u64>,
     cut: BTreeMap<u32, u64>,
     last_cut: Option<Instant>,
-    pool: Sender<(Vec<Record>, Sender<Piece>)>,
+    pool: Sender<Work>,
     steps: Sender<Step>,
     end: Arc<AtomicU8>,
     nudged: Receiver<()>,
@@ -175,9 +177,21 @@ pub struct Setting {
 impl<S: Source + 'static> Reader<S> {
     /// A reader and the ticks it will cut, and the threads of its pool, which end with it.
     pub fn new(source: S, setting: Setting) -> (Reader<S>, Receiver<Step>, Handle, Vec<JoinHandle<()>>) {
-        let (pool, work) = bounded(2 * setting.threads);
-        let threads = (0..setting.threads).map(|i| spawn_decoder(i, &work, &setting.tables)).collect();
-        let (steps, handed) = bounded(TICKS_IN_FLIGHT);
+        let (threads, tables, bounds) =
+            (setting.threads, setting.tables.clone(), (2 * setting.threads, TICKS_IN_FLIGHT));
+        let (reader, handed, handle, work) = Reader::apart(source, setting, bounds);
+        let threads = (0..threads).map(|i| spawn_decoder(i, &work, &tables)).collect();
+        (reader, handed, handle, threads)
+    }
+
+    /// The same without a pool: whoever drives it decodes. The bounds are those of pieces and of ticks in flight.
+    pub(crate) fn apart(
+        source: S,
+        setting: Setting,
+        bounds: (usize, usize),
+    ) -> (Reader<S>, Receiver<Step>, Handle, Receiver<Work>) {
+        let (pool, work) = bounded(bounds.0);
+        let (steps, handed) = bounded(bounds.1);
         let (wake, nudged) = bounded(1);
         let end = Arc::new(AtomicU8::new(End::Open as u8));
         let read: BTreeMap<u32, u64> =
@@ -198,7 +212,7 @@ impl<S: Source + 'static> Reader<S> {
             visible: setting.visible,
             stalled: None,
         };
-        (reader, handed, Handle { end, wake }, threads)
+        (reader, handed, Handle { end, wake }, work)
     }
 
     /// Cuts the bound ticks again, then goes on until the log ends. After each time in `kept` something was stated.
@@ -209,7 +223,11 @@ impl<S: Source + 'static> Reader<S> {
 
     /// Cuts what was bound. Nobody reads between two of these ticks any more, so the engine is told of many as one, but never
     /// across a time in `kept`, which may lie between two ticks, nor across the tick after it.
-    fn repeat(&mut self, mut bound: progress::Reader, kept: &BTreeSet<Time>) -> Result<bool, Error> {
+    pub(crate) fn repeat(
+        &mut self,
+        mut bound: progress::Reader,
+        kept: &BTreeSet<Time>,
+    ) -> Result<bool, Error> {
         let mut before = bound.last();
         let mut next = bound.next()?;
         let mut held = 0;
@@ -265,9 +283,7 @@ impl<S: Source + 'static> Reader<S> {
             self.tell_stalled();
             match self.next() {
                 Next::Cut(count) => {
-                    let records = self.take(count);
-                    let exhausted = self.queued == 0 && !self.source.has_backlog();
-                    if !self.send(records, Origin::New { exhausted }) {
+                    if !self.cut(count) {
                         return Ok(());
                     }
                     self.last_cut = Some(Instant::now());
@@ -277,6 +293,18 @@ impl<S: Source + 'static> Reader<S> {
                 Next::Stop => return Ok(()),
             }
         }
+    }
+
+    /// Cuts a tick of so many records; false where nobody takes ticks any more.
+    pub(crate) fn cut(&mut self, count: usize) -> bool {
+        let records = self.take(count);
+        let exhausted = self.queued == 0 && !self.source.has_backlog();
+        self.send(records, Origin::New { exhausted })
+    }
+
+    /// How many records wait for a tick.
+    pub(crate) fn queued(&self) -> usize {
+        self.queued
     }
 
     fn next(&self) -> Next {
@@ -299,7 +327,7 @@ impl<S: Source + 'static> Reader<S> {
     }
 
     /// Reads on, in one partition or in all; how many records came.
-    fn poll(&mut self, partition: Option<u32>) -> Result<usize, Error> {
+    pub(crate) fn poll(&mut self, partition: Option<u32>) -> Result<usize, Error> {
         let polled = faults::around("poll", || match partition {
             Some(partition) => self.source.poll_partition(partition, POLL_BYTES),
             None => self.source.poll(POLL_BYTES),
@@ -323,6 +351,11 @@ impl<S: Source + 'static> Reader<S> {
         let count = records.len();
         self.queued += count;
         for record in records {
+            let before = self.queues.get(&record.partition).and_then(|queue| queue.back());
+            if planted(Bug::GapSkipped) && before.is_some_and(|before| before.offset + 1 < record.offset) {
+                self.queued -= 1;
+                continue;
+            }
             self.queues.entry(record.partition).or_default().push_back(record);
         }
         Ok(count)
@@ -366,6 +399,11 @@ impl<S: Source + 'static> Reader<S> {
             let queue = self.queues.entry(*partition).or_default();
             let share = queue.len().min(count - records.len());
             records.extend(queue.drain(..share));
+            if planted(Bug::LastOffset) {
+                let last = records.last().filter(|last: &&Record| last.partition == *partition);
+                self.cut.extend(last.map(|last| (*partition, last.offset + 1)));
+                continue;
+            }
             self.cut.insert(*partition, queue.front().map_or(*read, |next| next.offset));
         }
         self.queued -= records.len();

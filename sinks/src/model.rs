@@ -1,7 +1,7 @@
 //! `Model`: a store outside as it should be, in memory: what the conformance suite holds real stores against, and what simulations write to.
 //!
 //! Handles of one [`Store`] are writers of it: the one that opened it last may write, the others are fenced.
-use crate::delivery::{Delivery, definition};
+use crate::delivery::{Delivery, Part, definition};
 use crate::{Content, Held, Sink, SinkError};
 use dataflows::{Position, Time, View};
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +23,24 @@ pub enum Fault {
 /// Rows as JSON and how often each is there, by key.
 pub type Rows = BTreeMap<Box<[u8]>, (String, i64)>;
 
+/// A bug that a simulation plants in the writers of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slip {
+    /// The time is kept in an act of its own after the rows.
+    TimeAfterRows,
+    /// A writer that was replaced writes on.
+    NoFence,
+    /// What landed and was not answered is sent once more.
+    AppliedTwice,
+    /// A whole view is removed and written in two acts.
+    WholeInPieces,
+    /// Rows that go stay.
+    DeletesLost,
+}
+
+/// One change that followers of a store read: the delivery's time, the view, the key.
+pub type Change = (Time, Arc<str>, Box<[u8]>);
+
 /// What a store holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
@@ -34,6 +52,8 @@ pub struct State {
     pub positions: Vec<Position>,
     /// Each view's definition, and its rows as JSON with how often each is there, by key.
     pub views: BTreeMap<Arc<str>, (u64, Rows)>,
+    /// What its followers read, in order; only where somebody asked for it.
+    pub changes: Vec<Change>,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +62,8 @@ struct Inner {
     state: State,
     faults: VecDeque<Fault>,
     deliveries: Vec<Record>,
+    slip: Option<Slip>,
+    follows: bool,
 }
 
 /// What a delivery was, for those who count.
@@ -87,6 +109,17 @@ impl Store {
         self.lock().faults.extend(faults);
     }
 
+    /// Keeps the changes too, and plants a bug, if there is one.
+    pub fn follow(&self, slip: Option<Slip>) {
+        let mut inner = self.lock();
+        (inner.slip, inner.follows) = (slip, true);
+    }
+
+    /// How often it was taken over.
+    pub fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
     /// What was applied since this was asked last.
     pub fn take_deliveries(&self) -> Vec<Record> {
         std::mem::take(&mut self.lock().deliveries)
@@ -107,16 +140,39 @@ pub struct Model {
 }
 
 impl Model {
-    fn faulty<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, SinkError>) -> Result<T, SinkError> {
+    fn faulty<T>(
+        &mut self,
+        whole: bool,
+        act: impl FnOnce(&mut Self) -> Result<T, SinkError>,
+    ) -> Result<T, SinkError> {
         let fault = self.store.lock().faults.pop_front().unwrap_or(Fault::None);
+        let slip = self.store.lock().slip;
         match fault {
             Fault::None => act(self),
             Fault::Before => {
+                if slip == Some(Slip::WholeInPieces) {
+                    let mut inner = self.store.lock();
+                    let held = inner.state.views.values_mut().next();
+                    held.filter(|_| whole).into_iter().for_each(|(_, rows)| rows.clear());
+                }
                 self.epoch = None;
                 Err(SinkError::Retry("the store cannot be reached".into()))
             }
             Fault::After => {
+                let before = self.store.state();
                 let done = act(self);
+                let mut inner = self.store.lock();
+                match slip {
+                    Some(Slip::TimeAfterRows) => {
+                        (inner.state.time, inner.state.positions) = (before.time, before.positions);
+                    }
+                    Some(Slip::AppliedTwice) => {
+                        let again = inner.state.changes[before.changes.len()..].to_vec();
+                        inner.state.changes.extend(again);
+                    }
+                    _ => {}
+                }
+                drop(inner);
                 self.epoch = None;
                 done.and_then(|_| Err(SinkError::Retry("the answer was lost".into())))
             }
@@ -127,7 +183,7 @@ impl Model {
 
 impl Sink for Model {
     fn open(&mut self) -> Result<Held, SinkError> {
-        self.faulty(|model| {
+        self.faulty(false, |model| {
             let mut inner = model.store.lock();
             inner.epoch += 1;
             model.epoch = Some(inner.epoch);
@@ -144,11 +200,12 @@ impl Sink for Model {
     }
 
     fn apply(&mut self, delivery: &Delivery) -> Result<(), SinkError> {
-        self.faulty(|model| {
+        let whole = delivery.parts.iter().any(Part::is_whole);
+        self.faulty(whole, |model| {
             let mut inner = model.store.lock();
             match model.epoch {
                 None => return Err(SinkError::Retry("it was not opened".into())),
-                Some(epoch) if epoch < inner.epoch => {
+                Some(epoch) if epoch < inner.epoch && inner.slip != Some(Slip::NoFence) => {
                     return Err(SinkError::Fenced("another writer has taken the store over".into()));
                 }
                 Some(_) => {}
@@ -170,12 +227,16 @@ impl Sink for Model {
                     _ => return Err(SinkError::Moved(format!("{:?} is not held", part.view().name))),
                 };
                 for stand in part.stands() {
+                    if inner.follows {
+                        state.changes.push((delivery.to, part.view().name.clone(), stand.key.into()));
+                    }
                     match stand.row {
                         Some(row) => {
                             let mut text = String::new();
                             part.kept().shape().write_json(row, &mut text);
                             rows.1.insert(stand.key.into(), (text, stand.count));
                         }
+                        None if inner.slip == Some(Slip::DeletesLost) => {}
                         None => _ = rows.1.remove(stand.key),
                     }
                 }

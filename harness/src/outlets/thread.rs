@@ -39,6 +39,12 @@ impl Running {
         running
     }
 
+    /// One without a thread: a simulation does what its outlet says.
+    pub(crate) fn driven(spec: Spec, outlet: Outlet) -> Arc<Running> {
+        let (outlet, changed, ending) = (Mutex::new(outlet), Condvar::new(), AtomicBool::new(false));
+        Arc::new(Running { spec, outlet, changed, ending, thread: Mutex::new(None) })
+    }
+
     /// The state machine. It is whole whoever panicked: the sink's own panics are caught.
     pub fn outlet(&self) -> MutexGuard<'_, Outlet> {
         self.outlet.lock().unwrap_or_else(PoisonError::into_inner)

@@ -34,22 +34,29 @@ fn payload_bytes(payload: &Payload) -> usize {
     }
 }
 
+/// Records to be decoded, and where they go then.
+pub(crate) type Work = (Vec<Record>, Sender<Piece>);
+
+pub(crate) fn decode((records, reply): Work, tables: &std::sync::RwLock<Arc<Tables>>) {
+    let tables = tables.read().expect("no thread panics with the tables").clone();
+    let decoded = faults::around("decode", || tables.decoder.decode(&records));
+    let hashes = records.iter().map(hash).collect();
+    // The ticker may have stopped: then nobody waits for this.
+    _ = reply.send(Piece { records, decoded, hashes, tables });
+}
+
 pub(super) fn spawn_decoder(
     index: usize,
-    work: &Receiver<(Vec<Record>, Sender<Piece>)>,
+    work: &Receiver<Work>,
     tables: &Arc<std::sync::RwLock<Arc<Tables>>>,
 ) -> JoinHandle<()> {
     let (work, tables) = (work.clone(), tables.clone());
-    let decode = move || {
-        for (records, reply) in work {
-            let tables = tables.read().expect("no thread panics with the tables").clone();
-            let decoded = faults::around("decode", || tables.decoder.decode(&records));
-            let hashes = records.iter().map(hash).collect();
-            // The ticker may have stopped: then nobody waits for this.
-            _ = reply.send(Piece { records, decoded, hashes, tables });
+    let run = move || {
+        for piece in work {
+            decode(piece, &tables);
         }
     };
-    std::thread::Builder::new().name(format!("decode-{index}")).spawn(decode).expect("threads can be started")
+    std::thread::Builder::new().name(format!("decode-{index}")).spawn(run).expect("threads can be started")
 }
 
 /// What a replay must find again in a record.

@@ -8,8 +8,8 @@
 CREATE MATERIALIZED VIEW churn_risk WITH (key = 'subscription_id') AS
 WITH usage AS (
     SELECT subscription_id,
-           coalesce(sum(records) FILTER (WHERE day > now() - INTERVAL '7 days'), 0) AS week,
-           coalesce(sum(records) FILTER (WHERE day <= now() - INTERVAL '7 days'), 0) AS weeks_before
+           coalesce(sum(records) FILTER (WHERE day::date > t.today - 7), 0) AS week,
+           coalesce(sum(records) FILTER (WHERE day::date <= t.today - 7), 0) AS weeks_before
     FROM (
         SELECT u.subscription_id, date_trunc('day', u.used_at) AS day, count(*) AS records
         FROM usage_records u
@@ -17,6 +17,7 @@ WITH usage AS (
         WHERE v.usage_id IS NULL
         GROUP BY u.subscription_id, date_trunc('day', u.used_at)
     ) daily
+    CROSS JOIN clock_day t
     WHERE day > now() - INTERVAL '63 days'
     GROUP BY subscription_id
 ), terms AS (
