@@ -108,7 +108,7 @@ fn readers_see_the_old_version_and_then_the_new_one_and_nothing_between() {
                 std::thread::yield_now();
             }
             run(
-                &tallyflow,
+                tallyflow,
                 "CREATE OR REPLACE MATERIALIZED VIEW v AS SELECT k, 'n' || min(n)::text AS word, count(*) AS n FROM t GROUP BY k",
             );
             while !seen_new.load(Ordering::Relaxed) && !over.load(Ordering::Relaxed) {

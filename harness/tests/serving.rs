@@ -131,7 +131,7 @@ fn rows_are_listed_filtered_ordered_and_paged_as_by_the_engine() {
     let expected = json!({"note": "b", "id": 1, "amount": "1.50", "at": "2024-02-29T10:00:01.5Z", "local": "2024-02-29T10:00:00",
         "tags": ["x", null, "y,\"z"], "x": null, "ok": false, "day": "2024-02-29", "raw": "\\x00ff", "small": 1,
         "gap": "1 year 2 mons 3 days 04:05:06"});
-    assert_eq!(first.rows(), [expected.clone()]);
+    assert_eq!(first.rows(), std::slice::from_ref(&expected));
     assert_eq!(first.body["time"], 1000);
     assert_eq!(server.get("/api/v1/views/orders/1").rows(), [expected]);
     assert_eq!(server.get("/api/v1/views/grand").rows(), [json!({"total": 0})]);

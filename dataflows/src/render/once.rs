@@ -164,6 +164,7 @@ const ROWS_ASKED: usize = 4096;
 /// So many rows must share a value, in the mean.
 const ROWS_SHARED: usize = 2;
 
+#[allow(clippy::unnecessary_cast, reason = "for one of the types")]
 fn repeats(column: &ArrayRef) -> Option<Repeats> {
     use DataType::*;
     let there = |i: usize| column.is_valid(i);

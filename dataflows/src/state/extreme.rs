@@ -33,6 +33,7 @@ enum Bag<K> {
     #[default]
     Empty,
     One(K, Diff),
+    #[allow(clippy::box_collection, reason = "few groups have it, and all pay for its size")]
     Many(Box<BTreeMap<K, Diff>>),
 }
 
@@ -122,6 +123,7 @@ impl Accumulator for Extreme {
             Values::Rows(_, bags) => bags.resize(groups, Bag::Empty),
         }
     }
+    #[allow(clippy::unnecessary_cast, reason = "for one of the types")]
     fn update(&mut self, groups: &[u32], batch: &RecordBatch, diffs: &[Diff]) {
         let column = batch.column(self.rows.argument.expect("min and max have an argument"));
         let (least, grows) = (self.least, self.grows);

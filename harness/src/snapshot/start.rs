@@ -69,10 +69,10 @@ pub fn open(
         same_tables(manifest, &declared)?;
         Ok((declared, done, bound))
     };
-    let (mut found, mut rejected) = newest(&folder, setting.not_after, threads, &fits)?;
+    let (mut found, mut rejected) = newest(&folder, setting.not_after, threads, fits)?;
     if found.is_none() && setting.not_after.is_some() {
         // Stores that are further behind than all of them get their views as a whole.
-        let (any, also) = newest(&folder, None, threads, &fits)?;
+        let (any, also) = newest(&folder, None, threads, fits)?;
         found = any;
         rejected.extend(also);
     }
