@@ -149,7 +149,7 @@ struct Serve {
     /// Where data is kept [default: ./tallyflow-data].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// The catalogue: a shipped one (bss, retail) or a folder with tables/ and views/ [default: that of the data, else bss].
+    /// The catalogue: a shipped one (bss, core, retail) or a folder with tables/ and views/ [default: that of the data, else bss].
     #[arg(long, value_name = "NAME|DIR")]
     catalog: Option<String>,
     /// Where HTTP is answered [default: 127.0.0.1:8080].
@@ -231,7 +231,7 @@ struct Replay {
     /// The files, in order.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The catalogue: a shipped one (bss, retail) or a folder with tables/ and views/ [default: that of the data, else bss].
+    /// The catalogue: a shipped one (bss, core, retail) or a folder with tables/ and views/ [default: that of the data, else bss].
     #[arg(long, value_name = "NAME|DIR")]
     catalog: Option<String>,
     /// Worker threads [default: the number of processors].
@@ -256,7 +256,7 @@ struct Explain {
     /// The name of a view, or a SELECT.
     #[arg(value_name = "VIEW|SQL")]
     what: String,
-    /// The catalogue: a shipped one (bss, retail) or a folder with tables/ and views/.
+    /// The catalogue: a shipped one (bss, core, retail) or a folder with tables/ and views/.
     #[arg(long, value_name = "NAME|DIR", default_value = "bss")]
     catalog: String,
 }

@@ -78,7 +78,7 @@ fn figure(job: &Value, name: &str) -> u64 {
 
 /// Every row of every view, as a run over the same events without a backfill has them.
 fn straight(events: &[bytes::Bytes]) -> std::collections::BTreeMap<String, Vec<String>> {
-    let finished = drive::replay(Data::temporary(Some("bss")).unwrap(), events, 1, 8_192);
+    let finished = drive::replay(Data::temporary(Some("core")).unwrap(), events, 1, 8_192);
     rows(&finished.shared.memory.read())
 }
 
@@ -150,7 +150,7 @@ fn pause_resume_and_cancel() {
     let data = tempfile::tempdir().unwrap();
     let events = workload(3, 60_000);
     let source = file(data.path(), "history.ndjson", &events);
-    let pipeline = start(&data.path().join("data"), "bss");
+    let pipeline = start(&data.path().join("data"), "core");
     let service = service(&pipeline);
     assert!(matches!(service.steer(1, Steer::Pause), Err(DeclareError::NotFound(_))));
     let id = figure(&service.begin(wanted(&source)).unwrap(), "id");
@@ -194,13 +194,13 @@ fn a_stopped_process_goes_on_where_it_was() {
     let events = workload(5, 40_000);
     let source = file(folder.path(), "history.ndjson", &events);
     let data = folder.path().join("data");
-    let pipeline = start(&data, "bss");
+    let pipeline = start(&data, "core");
     let began = service(&pipeline);
     let id = figure(&began.begin(wanted(&source)).unwrap(), "id");
     until(&*began, id, |job| figure(job, "events_read") > 1_000);
     drop(began);
     pipeline.finish(End::Now).unwrap();
-    let pipeline = start(&data, "bss");
+    let pipeline = start(&data, "core");
     let again = service(&pipeline);
     assert!(figure(&again.one(id).unwrap(), "events_read") > 0);
     let done = until(&*again, id, over);
@@ -251,7 +251,7 @@ fn only_what_was_asked_for_comes_in() {
 fn a_broken_source_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    let pipeline = start(&path("data"), "bss");
+    let pipeline = start(&path("data"), "core");
     let service = service(&pipeline);
     std::fs::write(path("table.csv"), "a,b\n1,2\n").unwrap();
     std::fs::write(path("named.ndjson.gz"), "{}\n").unwrap();
@@ -285,7 +285,7 @@ fn a_broken_source_changes_nothing() {
 fn a_dry_run_says_what_then_happens() {
     let folder = tempfile::tempdir().unwrap();
     let events = workload(8, 4_000);
-    let pipeline = start(&folder.path().join("data"), "bss");
+    let pipeline = start(&folder.path().join("data"), "core");
     let late = "CREATE MATERIALIZED VIEW countries AS SELECT country, count(*) AS n FROM customer_states GROUP BY country";
     drive::append(&pipeline, &events[..2_000]);
     pipeline.settle().unwrap();

@@ -111,7 +111,7 @@ fn a_killed_process_goes_on_where_it_was_and_counts_once() {
     assert!(out.contains("backfill 1 done: 60,000 of 60,000 events read"), "{out}");
     let out = server.well(&["check"]);
     assert!(out.contains("no difference"), "{out}");
-    let finished = drive::replay(harness::data::Data::temporary(Some("bss")).unwrap(), &events, 1, 8_192);
+    let finished = drive::replay(harness::data::Data::temporary(Some("core")).unwrap(), &events, 1, 8_192);
     let read = finished.shared.memory.read();
     for kept in read.views() {
         let name = kept.shape().view().name.to_string();

@@ -38,7 +38,7 @@ fn bound_times(path: &Path) -> Vec<u64> {
 fn a_restart_makes_the_same_ticks_and_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data");
-    let finished = replay(Data::open(&path, Some("bss")).unwrap(), &workload(SEED, 400), 1, 10);
+    let finished = replay(Data::open(&path, Some("core")).unwrap(), &workload(SEED, 400), 1, 10);
     let read = finished.shared.memory.read();
     let (time, first) = (read.time(), rows(&read));
     drop(finished);
@@ -57,7 +57,7 @@ fn a_restart_makes_the_same_ticks_and_the_same_rows() {
 fn bindings_torn_at_any_byte_give_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data");
-    let finished = replay(Data::open(&path, Some("bss")).unwrap(), &workload(SEED, 60), 1, 20);
+    let finished = replay(Data::open(&path, Some("core")).unwrap(), &workload(SEED, 60), 1, 20);
     let first = rows(&finished.shared.memory.read());
     drop(finished);
     let whole = std::fs::read(bindings_path(&path)).unwrap();
@@ -74,13 +74,13 @@ fn bindings_torn_at_any_byte_give_the_same_rows() {
 fn a_log_that_lost_bound_records_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data");
-    drop(replay(Data::open(&path, Some("bss")).unwrap(), &workload(SEED, 50), 1, 10));
+    drop(replay(Data::open(&path, Some("core")).unwrap(), &workload(SEED, 50), 1, 10));
     std::fs::remove_dir_all(log_path(&path)).unwrap();
     let why = again(&path, 1).unwrap_err();
     assert!(why.contains("REPLAY_DIVERGED") && why.contains("partition"), "{why}");
     // Other records in their place are no better.
     let (data, events) =
-        (Data::open(&folder.path().join("other"), Some("bss")).unwrap(), workload(SEED + 1, 60));
+        (Data::open(&folder.path().join("other"), Some("core")).unwrap(), workload(SEED + 1, 60));
     drop(replay(data, &events, 1, 10));
     std::fs::remove_dir_all(log_path(&path)).unwrap();
     copy(&log_path(&folder.path().join("other")), &log_path(&path));
@@ -93,7 +93,8 @@ fn statements_stand_again_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data");
     let events = workload(SEED, 300);
-    let pipeline = Pipeline::start(Data::open(&path, Some("bss")).unwrap(), &Setting::serve(1, 100)).unwrap();
+    let pipeline =
+        Pipeline::start(Data::open(&path, Some("core")).unwrap(), &Setting::serve(1, 100)).unwrap();
     append(&pipeline, &events[..200]);
     pipeline.settle().unwrap();
     let sql = "CREATE EXTERNAL TABLE seen (kind TEXT) STORED AS CLOUDEVENTS LOCATION '*' OPTIONS ('column.kind' 'type'); \

@@ -100,7 +100,7 @@ fn at_any_moment_of_the_retail_replay_the_batch_agrees() {
 #[test]
 fn at_any_moment_of_a_workload_the_batch_agrees() {
     for workers in [1, 2] {
-        let pipeline = stepwise(Data::temporary(Some("bss")).unwrap(), workers);
+        let pipeline = stepwise(Data::temporary(Some("core")).unwrap(), workers);
         check_in_steps(&pipeline, &workload(SEED, 5_000), 20, SEED + workers as u64);
         pipeline.finish(End::Drain).unwrap();
     }
@@ -108,7 +108,7 @@ fn at_any_moment_of_a_workload_the_batch_agrees() {
 
 #[test]
 fn a_planted_difference_is_found() {
-    let pipeline = stepwise(Data::temporary(Some("bss")).unwrap(), 1);
+    let pipeline = stepwise(Data::temporary(Some("core")).unwrap(), 1);
     append(&pipeline, &workload(SEED, 500));
     pipeline.settle().unwrap();
     let read = pipeline.memory().read();
@@ -136,7 +136,7 @@ fn every_record_is_accepted_or_a_duplicate_or_in_quarantine() {
         Bytes::from_static(future),
         Bytes::from_static(b"{\"specversion\""),
     ]);
-    let finished = replay(Data::temporary(Some("bss")).unwrap(), &events, 2, 100);
+    let finished = replay(Data::temporary(Some("core")).unwrap(), &events, 2, 100);
     let intake = finished.shared.intake.lock().unwrap();
     let counts = intake.counts();
     assert_eq!(counts.records, events.len() as u64);
@@ -160,13 +160,13 @@ fn a_table_and_a_view_declared_late_have_the_rows_of_early_ones() {
                 CREATE MATERIALIZED VIEW late_countries AS SELECT country, count(*) AS n FROM late_customers GROUP BY country";
     let events = workload(SEED, 2_000);
     let early = {
-        let pipeline = stepwise(Data::temporary(Some("bss")).unwrap(), 1);
+        let pipeline = stepwise(Data::temporary(Some("core")).unwrap(), 1);
         pipeline.process().declare(late).unwrap();
         append(&pipeline, &events);
         pipeline.settle().unwrap();
         rows(&pipeline.memory().read())
     };
-    let pipeline = stepwise(Data::temporary(Some("bss")).unwrap(), 2);
+    let pipeline = stepwise(Data::temporary(Some("core")).unwrap(), 2);
     append(&pipeline, &events[..1_500]);
     pipeline.settle().unwrap();
     assert_eq!(pipeline.process().declare(late).unwrap(), ["late_customers", "late_countries"]);

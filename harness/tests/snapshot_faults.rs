@@ -17,7 +17,7 @@ fn open(path: &Path) -> Pipeline {
     let every = Some(Duration::ZERO);
     let snapshots = snapshot::Setting { every, free_bytes_min: 0, ..snapshot::Setting::off() };
     let setting = Setting { snapshots, ..Setting::replay(1, TICK) };
-    Pipeline::start(Data::open(path, Some("bss")).unwrap(), &setting).unwrap()
+    Pipeline::start(Data::open(path, Some("core")).unwrap(), &setting).unwrap()
 }
 
 /// Appends a tick and waits until its snapshot is written, or was not to be.

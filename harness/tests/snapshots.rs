@@ -50,7 +50,7 @@ fn see(pipeline: &Pipeline) -> Seen {
 }
 
 fn open(path: &Path, setting: &Setting) -> Pipeline {
-    Pipeline::start(Data::open(path, Some("bss")).unwrap(), setting).unwrap()
+    Pipeline::start(Data::open(path, Some("core")).unwrap(), setting).unwrap()
 }
 
 /// A copy of a directory, to be changed.

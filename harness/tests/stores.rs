@@ -62,7 +62,7 @@ fn spec(server: &Postgres) -> Spec {
 /// A pipeline that serves, with a sink of the config.
 fn start(path: &Path, sinks: Vec<Spec>) -> Pipeline {
     let setting = Setting { sinks: Some(sinks), ..Setting::serve(2, 500) };
-    Pipeline::start(Data::open(path, Some("bss")).unwrap(), &setting).unwrap()
+    Pipeline::start(Data::open(path, Some("core")).unwrap(), &setting).unwrap()
 }
 
 /// Waits until all that is in the log is in the store.
@@ -195,7 +195,7 @@ impl Drop for Process {
 /// The process, as a user starts it.
 fn process(data: &Path, config: &Path) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tallyflow"));
-    command.args(["run", "--catalog", "bss", "--workers", "2", "--listen", "127.0.0.1:0"]);
+    command.args(["run", "--catalog", "core", "--workers", "2", "--listen", "127.0.0.1:0"]);
     command.arg("--data").arg(data).arg("--config").arg(config).stdout(Stdio::null());
     Process(command.spawn().unwrap())
 }

@@ -161,7 +161,7 @@ fn a_table_is_read_as_declared() {
 
 #[test]
 fn the_shipped_catalogues_load() {
-    for name in ["bss", "retail"] {
+    for name in ["bss", "core", "retail"] {
         let catalogue = Catalogue::load(name).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert!(catalogue.views().count() >= 6, "{name}");
         for view in catalogue.views() {
@@ -173,5 +173,5 @@ fn the_shipped_catalogues_load() {
         }
     }
     let why = Catalogue::load("nowhere").unwrap_err().to_string();
-    assert!(why.contains("none of empty, bss, retail"), "{why}");
+    assert!(why.contains("none of empty, bss, core, retail"), "{why}");
 }

@@ -4,6 +4,7 @@ use super::config::settle;
 use super::live::Live;
 use super::serve::Server;
 use crate::Error;
+use crate::data::Data;
 use crate::host::Process;
 use queries::api::host::Host;
 use sources::Payload;
@@ -22,8 +23,14 @@ const CUSTOMERS: u32 = 100_000;
 /// One worker keeps up with the demo many times over; each further one has its price at every tick.
 const WORKERS: usize = 1;
 
+/// A few views of the business: the whole of `bss` is for machines with nothing else to do.
+const CATALOGUE: &str = "core";
+
 pub(super) fn run(demo: Demo) -> Result<(), Error> {
-    let settled = settle(demo.serve, WORKERS)?;
+    let mut settled = settle(demo.serve, WORKERS)?;
+    if settled.catalogue.is_none() && Data::catalogue_of(&settled.data)?.is_none() {
+        settled.catalogue = Some(CATALOGUE.to_owned());
+    }
     let server = Server::open(&settled)?;
     let now_ms = (settled.setting.wall)();
     let config = GeneratorConfig {
