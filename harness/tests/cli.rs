@@ -28,7 +28,7 @@ impl Server {
         // A write beyond a file size limit shall fail like one on a full disk, without the signal.
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_tallyflow")]);
-        command.args(["run", "--listen", "127.0.0.1:0", "--workers", "1", "--data"]);
+        command.args(["run", "--catalog", "core", "--listen", "127.0.0.1:0", "--workers", "1", "--data"]);
         let mut child = command.arg(data).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line =
@@ -184,7 +184,7 @@ fn a_second_process_is_refused_with_the_pid_of_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path());
     let data = folder.path().to_str().unwrap();
-    let (code, _, err) = run(&["run", "--data", data, "--listen", "127.0.0.1:0"]);
+    let (code, _, err) = run(&["run", "--catalog", "core", "--data", data, "--listen", "127.0.0.1:0"]);
     assert_eq!(code, 1);
     assert!(err.contains(&format!("process {} holds it", server.child.id())), "{err}");
 }

@@ -1,7 +1,7 @@
 -- What was said of each bill, version by version, with the whole statement.
 --
--- Key: bill_id, version. In: the events of bill_states with their data as it came. A late version adds its row; the same version
--- stated twice stands once. Nothing here is taken back: a correction and a cancellation are versions too. What commands of the
+-- Key: bill_id, event_id. In: the events of bill_states with their data as it came. A late version adds its row; an event
+-- sent twice stands once. Nothing here is taken back: a correction and a cancellation are versions too. What commands of the
 -- HTTP API begin from, and what /invoices/{id}/history shows.
 CREATE EXTERNAL TABLE invoice_versions (
     bill_id TEXT NOT NULL,
@@ -16,7 +16,7 @@ LOCATION 'com.example.bss.customerBill.*, CustomerBillCreateEvent, CustomerBillA
     CustomerBillStateChangeEvent, CustomerBillDeleteEvent'
 OPTIONS (
     'mode' 'latest',
-    'key' 'bill_id,version',
+    'key' 'bill_id,event_id',
     'column.bill_id' 'data.billId',
     'column.version' 'entityversion',
     'column.event_id' 'id',

@@ -1,7 +1,7 @@
 -- What was said of each order, version by version, with the whole statement.
 --
--- Key: order_id, version. In: the events of order_states with their data as it came. A late version adds its row; the same version
--- stated twice stands once. Nothing here is taken back: a correction and a cancellation are versions too. What commands of the
+-- Key: order_id, event_id. In: the events of order_states with their data as it came. A late version adds its row; an event
+-- sent twice stands once. Nothing here is taken back: a correction and a cancellation are versions too. What commands of the
 -- HTTP API begin from, and what /orders/{id}/history shows.
 CREATE EXTERNAL TABLE order_versions (
     order_id TEXT NOT NULL,
@@ -16,7 +16,7 @@ LOCATION 'com.example.bss.productOrder.*, ProductOrderCreateEvent, ProductOrderA
     ProductOrderStateChangeEvent, ProductOrderDeleteEvent'
 OPTIONS (
     'mode' 'latest',
-    'key' 'order_id,version',
+    'key' 'order_id,event_id',
     'column.order_id' 'data.orderId',
     'column.version' 'entityversion',
     'column.event_id' 'id',

@@ -1,7 +1,7 @@
 -- What was said of each product, version by version, with the whole statement.
 --
--- Key: offering_id, version. In: the events of offering_states with their data as it came. A late version adds its row; the same version
--- stated twice stands once. Nothing here is taken back: a correction and a cancellation are versions too. What commands of the
+-- Key: offering_id, event_id. In: the events of offering_states with their data as it came. A late version adds its row; an event
+-- sent twice stands once. Nothing here is taken back: a correction and a cancellation are versions too. What commands of the
 -- HTTP API begin from, and what /products/{id}/history shows.
 CREATE EXTERNAL TABLE product_versions (
     offering_id TEXT NOT NULL,
@@ -17,7 +17,7 @@ LOCATION 'com.example.bss.productOffering.*, ProductOfferingCreateEvent,
     ProductOfferingDeleteEvent'
 OPTIONS (
     'mode' 'latest',
-    'key' 'offering_id,version',
+    'key' 'offering_id,event_id',
     'column.offering_id' 'data.offeringId',
     'column.version' 'entityversion',
     'column.event_id' 'id',

@@ -1,7 +1,7 @@
 -- What was said of each service, version by version, with the whole statement.
 --
--- Key: service_id, version. In: the events of service_states with their data as it came. A late version adds its row; the same version
--- stated twice stands once. Nothing here is taken back: a correction and a cancellation are versions too. What commands of the
+-- Key: service_id, event_id. In: the events of service_states with their data as it came. A late version adds its row; an event
+-- sent twice stands once. Nothing here is taken back: a correction and a cancellation are versions too. What commands of the
 -- HTTP API begin from, and what /services/{id}/history shows.
 CREATE EXTERNAL TABLE service_versions (
     service_id TEXT NOT NULL,
@@ -16,7 +16,7 @@ LOCATION 'com.example.bss.service.*, ServiceCreateEvent, ServiceAttributeValueCh
     ServiceStateChangeEvent, ServiceDeleteEvent'
 OPTIONS (
     'mode' 'latest',
-    'key' 'service_id,version',
+    'key' 'service_id,event_id',
     'column.service_id' 'data.serviceId',
     'column.version' 'entityversion',
     'column.event_id' 'id',

@@ -1,7 +1,7 @@
 -- What was said of each subscription, version by version, with the whole statement.
 --
--- Key: subscription_id, version. In: the events of subscription_history with their data as it came. A late version adds its row; the same version
--- stated twice stands once. Nothing here is taken back: a correction and a cancellation are versions too. What commands of the
+-- Key: subscription_id, event_id. In: the events of subscription_history with their data as it came. A late version adds its row; an event
+-- sent twice stands once. Nothing here is taken back: a correction and a cancellation are versions too. What commands of the
 -- HTTP API begin from, and what /subscriptions/{id}/history shows.
 CREATE EXTERNAL TABLE subscription_versions (
     subscription_id TEXT NOT NULL,
@@ -21,7 +21,7 @@ LOCATION 'com.example.bss.product.created.*, com.example.bss.product.activated.*
     ProductAttributeValueChangeEvent, ProductStateChangeEvent, ProductBatchEvent, ProductDeleteEvent'
 OPTIONS (
     'mode' 'latest',
-    'key' 'subscription_id,version',
+    'key' 'subscription_id,event_id',
     'column.subscription_id' 'data.productId',
     'column.version' 'entityversion',
     'column.event_id' 'id',
