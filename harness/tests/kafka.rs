@@ -53,6 +53,8 @@ impl World {
         let mut setting = Setting::serve(1, 1_000);
         setting.kafka = Some(config);
         setting.pace.idle = Some(Duration::from_millis(100));
+        // All of the log is needed again at each start.
+        setting.snapshots = harness::snapshot::Setting::off();
         Pipeline::start(data, &setting)
     }
 }

@@ -88,7 +88,9 @@ pub fn open(
         None => (catalogue, progress::Reader::open(&bindings_path(data.path()))?, None),
     };
     let rejected: Vec<String> = rejected.into_iter().map(|one| one.why).collect();
+    // A log that never began at its first offset is read as it is; what it lost since is the reader's to find.
     if loaded.is_none()
+        && !rejected.is_empty()
         && let Some(late) = log.begins.iter().find(|position| position.offset > 0)
     {
         let mut why = format!("the log begins at offset {} of partition {}", late.offset, late.partition);
