@@ -128,6 +128,7 @@ impl Pipeline {
             begins: log.reader().positions(),
             ends: log.ends(),
             read: &|partition, offset| log.read(partition, offset).ok(),
+            tells_loss: matches!(log, Feed::Kafka(_)),
         };
         let outlets = Arc::new(Outlets::new(data.path(), setting.remember.clone())?);
         let mut store_times = vec![];

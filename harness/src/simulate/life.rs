@@ -94,6 +94,7 @@ impl Life {
             begins: given.log.begins(),
             ends: given.log.ends(),
             read: &|partition, offset| given.log.read(partition, offset),
+            tells_loss: false,
         };
         let free_bytes_min = if given.disk_full { 1 << 60 } else { 0 };
         let not_after = kept_times.first().copied();

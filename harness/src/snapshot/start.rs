@@ -50,6 +50,8 @@ pub struct Log<'a> {
     pub ends: Vec<Position>,
     /// One record of it.
     pub read: &'a dyn Fn(u32, u64) -> Option<Record>,
+    /// Whether its reader finds out by itself what the log has lost.
+    pub tells_loss: bool,
 }
 
 /// Looks for the newest snapshot that can be used. `kept` are all statements of earlier lives, `catalogue` what they add to.
@@ -88,9 +90,9 @@ pub fn open(
         None => (catalogue, progress::Reader::open(&bindings_path(data.path()))?, None),
     };
     let rejected: Vec<String> = rejected.into_iter().map(|one| one.why).collect();
-    // A log that never began at its first offset is read as it is; what it lost since is the reader's to find.
+    // Kafka's first offsets may be gone before the first start; what it loses later its reader finds.
     if loaded.is_none()
-        && !rejected.is_empty()
+        && (!log.tells_loss || !rejected.is_empty())
         && let Some(late) = log.begins.iter().find(|position| position.offset > 0)
     {
         let mut why = format!("the log begins at offset {} of partition {}", late.offset, late.partition);
