@@ -80,12 +80,11 @@ impl Inner {
     fn rehearse_on(&self, job: &Job, pipeline: &Pipeline) -> Result<Ended, String> {
         let mut supply = Supply::open(job, self.topics.as_ref())?;
         let choose = Choose::new(job);
-        let views = pipeline.process().catalogue();
-        let views: Vec<String> = views.views().map(|compiled| compiled.view.name.to_string()).collect();
-        // A view that was declared late is filled after the tick that declared it.
+        // A view that was declared late is known once the log was read again, and filled after the tick that declared it.
         let built = || {
-            let read = pipeline.memory().read();
-            views.iter().all(|name| read.view(name).is_some_and(|kept| kept.since().is_some()))
+            let (read, catalogue) = (pipeline.memory().read(), pipeline.process().catalogue());
+            let mut views = catalogue.views();
+            views.all(|compiled| read.view(&compiled.view.name).is_some_and(|kept| kept.since().is_some()))
         };
         let ends = pipeline.log().ends();
         if !self.reached(job, pipeline, |reach| reach.restored && reach.covers(&ends) && built())? {
