@@ -2,18 +2,19 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "support/part.rs"]
+mod part;
 
 use bytes::Bytes;
 use drive::append;
 use harness::data::Data;
 use harness::pipeline::{Pipeline, Setting};
 use harness::ticks::End;
+use part::part;
+use queries::Catalogue;
 use queries::api::{ApiConfig, serve};
-use queries::{Catalogue, Declared};
 use serde_json::{Value, json};
 use sources::generate::{Business, BusinessConfig, Shares};
-use std::collections::BTreeSet;
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -42,19 +43,7 @@ const NAMES: [&str; 12] = [
 fn catalogue() -> tempfile::TempDir {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../queries/bss");
     let all = Catalogue::load(folder.to_str().unwrap()).unwrap();
-    let out = tempfile::tempdir().unwrap();
-    ["tables", "views"].iter().for_each(|part| fs::create_dir(out.path().join(part)).unwrap());
-    let (mut wanted, mut done) = (NAMES.map(str::to_owned).to_vec(), BTreeSet::new());
-    while let Some(name) = wanted.pop() {
-        if !done.insert(name.clone()) {
-            continue;
-        }
-        let entry = all.entry(&name).unwrap();
-        let part = if matches!(entry.declared, Declared::Table(_)) { "tables" } else { "views" };
-        fs::write(out.path().join(part).join(format!("{name}.sql")), format!("{};\n", entry.sql)).unwrap();
-        wanted.extend(entry.uses.iter().cloned());
-    }
-    out
+    part(&all, NAMES.map(str::to_owned))
 }
 
 /// 40 days of a small business, some of it late, twice, corrected and malformed.

@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "support/part.rs"]
+mod part;
 
 use bytes::Bytes;
 use drive::{append, check_now};
 use harness::data::Data;
 use harness::pipeline::{Pipeline, Setting};
 use harness::ticks::{End, Pace};
-use queries::{Catalogue, Declared};
+use part::part;
+use queries::Catalogue;
 use sources::generate::{Business, BusinessConfig, Shares};
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,21 +45,7 @@ fn catalogue(files: &[&str]) -> (tempfile::TempDir, BTreeSet<String>) {
         let text = fs::read_to_string(folder().join("invariants").join(file)).unwrap();
         names.extend(all.declare(&text).unwrap().iter().map(|declared| declared.name().to_string()));
     }
-    let out = tempfile::tempdir().unwrap();
-    for part in ["tables", "views"] {
-        fs::create_dir(out.path().join(part)).unwrap();
-    }
-    let (mut wanted, mut done): (Vec<String>, _) = (names.iter().cloned().collect(), BTreeSet::new());
-    while let Some(name) = wanted.pop() {
-        if !done.insert(name.clone()) {
-            continue;
-        }
-        let entry = all.entry(&name).unwrap();
-        let part = if matches!(entry.declared, Declared::Table(_)) { "tables" } else { "views" };
-        fs::write(out.path().join(part).join(format!("{name}.sql")), format!("{};\n", entry.sql)).unwrap();
-        wanted.extend(entry.uses.iter().cloned());
-    }
-    (out, names)
+    (part(&all, names.iter().cloned()), names)
 }
 
 /// Takes the events in `steps` parts; after each no invariant has a row.

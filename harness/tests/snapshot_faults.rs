@@ -5,6 +5,7 @@ mod drive;
 
 use drive::{append, rows, workload};
 use harness::data::{Data, snapshots_path};
+use harness::faults;
 use harness::pipeline::{Pipeline, Setting};
 use harness::snapshot;
 use harness::ticks::End;
@@ -38,16 +39,7 @@ fn tick(pipeline: &Pipeline, events: &[bytes::Bytes]) -> snapshot::Figures {
 /// The points are the process's own: one test for all of them.
 #[test]
 fn a_step_that_fails_leaves_the_older_snapshots() {
-    let points = [
-        "snap_part.before",
-        "snap_part.after",
-        "snap_fsync.before",
-        "snap_fsync.after",
-        "snap_rename.before",
-        "snap_rename.after",
-        "snap_manifest.before",
-        "snap_manifest.after",
-    ];
+    let (_, points) = faults::PLACES.iter().find(|(part, _)| *part == "snapshot").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let events = workload(3, 8 * TICK);
     for point in points {

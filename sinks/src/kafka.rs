@@ -15,7 +15,7 @@ mod topic;
 
 use crate::delivery::{COUNT, Delivery, Part, definition};
 use crate::memory::shape::Shape;
-use crate::{Content, Held, Setting, Sink, SinkError};
+use crate::{Content, Held, Setting, Sink, SinkError, fault};
 use client::{Cluster, error};
 use dataflows::{Time, View};
 use progress::{Progress, Topic};
@@ -71,9 +71,7 @@ impl Kafka {
 
     fn progress(&self, consumer: &BaseConsumer) -> Result<Progress, SinkError> {
         let topic = &self.cluster.progress;
-        if topic::partitions(consumer, topic)?.is_none() {
-            topic::ensure(&self.cluster, consumer, topic, 1)?;
-        }
+        topic::ensure(&self.cluster, consumer, topic, 1)?;
         let mut found: Option<Progress> = None;
         topic::read(&self.cluster, topic, 1, |message| {
             let (key, value) = topic::texts(topic, message)?;
@@ -340,10 +338,4 @@ fn commit(producer: &BaseProducer, tried: &str) -> Result<(), SinkError> {
             Err(why) => return Err(error(tried, &why)),
         }
     }
-}
-
-/// A place at which tests make something go wrong.
-fn fault(place: &str) -> Result<(), SinkError> {
-    fail::fail_point!(place, |_| Err(SinkError::Retry(format!("fault at {place}"))));
-    Ok(())
 }

@@ -96,3 +96,9 @@ impl std::fmt::Display for SinkError {
     }
 }
 impl std::error::Error for SinkError {}
+
+/// A place at which tests make something go wrong.
+fn fault(place: &str) -> Result<(), SinkError> {
+    fail::fail_point!(place, |_| Err(SinkError::Retry(format!("fault at {place}"))));
+    Ok(())
+}

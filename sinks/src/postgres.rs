@@ -118,9 +118,3 @@ fn within<T>(runtime: &Runtime, act: impl Future<Output = Result<T, SinkError>>)
     });
     bounded.unwrap_or_else(|_| Err(SinkError::Retry(format!("no answer in {} s", CALL_WAIT.as_secs()))))
 }
-
-/// A place at which tests make something go wrong.
-fn fault(place: &str) -> Result<(), SinkError> {
-    fail::fail_point!(place, |_| Err(SinkError::Retry(format!("fault at {place}"))));
-    Ok(())
-}

@@ -89,12 +89,16 @@ pub(crate) fn kind(name: &str) -> DataType {
     }
 }
 
-/// Writes a cell that PostgreSQL wrote as text as the JSON that readers of the view see.
-fn write_cell(kind: &DataType, cell: &str, out: &mut String) {
+/// Writes a cell that PostgreSQL wrote as text (lists as JSON lists of texts) as the JSON that readers of the view see.
+pub(crate) fn write_cell(kind: &DataType, cell: &str, out: &mut String) {
     let number =
         |out: &mut String, value: Option<Value<'_>>| value.unwrap_or(Value::Text(cell)).write_json(out);
     match kind {
-        DataType::List(item) => {
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _) => {
             let list: Vec<Option<String>> = serde_json::from_str(cell).unwrap_or_default();
             out.push('[');
             for (i, element) in list.iter().enumerate() {

@@ -1,9 +1,9 @@
 //! The guarded row of a sink: who may write, from which time on, and which views are there by which definitions.
 use super::address::Address;
 use super::session::{Cells, Session, is_locked, literal, quoted};
-use super::{Names, Writer, fault};
+use super::{Names, Writer};
 use crate::delivery::Delivery;
-use crate::{Held, SinkError};
+use crate::{Held, SinkError, fault};
 use dataflows::Position;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

@@ -5,8 +5,8 @@ use super::cells::Form;
 use super::guard::definitions_of;
 use super::session::{Session, literal, quoted};
 use super::table::Table;
+use crate::stored::write_cell;
 use crate::{Content, SinkError};
-use arrow::datatypes::DataType;
 use dataflows::View;
 use dataflows::value::Value;
 use std::sync::Arc;
@@ -54,7 +54,9 @@ pub(super) async fn content(
             text.push(':');
             match &row[i] {
                 None => text.push_str("null"),
-                Some(cell) => write_cell(field.data_type(), &table.columns[i].form, cell, &mut text),
+                // It is JSON already.
+                Some(cell) if table.columns[i].form == Form::Json => text.push_str(cell),
+                Some(cell) => write_cell(field.data_type(), cell, &mut text),
             }
         }
         text.push('}');
@@ -74,50 +76,5 @@ fn selected(name: &str, form: &Form) -> String {
              FROM unnest({name}) WITH ORDINALITY AS u(x, o)) END"
         ),
         _ => name,
-    }
-}
-
-fn write_cell(data_type: &DataType, form: &Form, cell: &str, out: &mut String) {
-    match (data_type, form) {
-        (_, Form::Json) => out.push_str(cell),
-        (
-            DataType::List(item)
-            | DataType::LargeList(item)
-            | DataType::ListView(item)
-            | DataType::LargeListView(item)
-            | DataType::FixedSizeList(item, _),
-            _,
-        ) => {
-            let list: Vec<Option<String>> = serde_json::from_str(cell).unwrap_or_default();
-            out.push('[');
-            for (i, element) in list.iter().enumerate() {
-                out.push_str(if i > 0 { "," } else { "" });
-                match element {
-                    None => out.push_str("null"),
-                    Some(text) => write_cell(item.data_type(), &Form::of(item.data_type()), text, out),
-                }
-            }
-            out.push(']');
-        }
-        (_, Form::Bool) => Value::Bool(matches!(cell, "t" | "true")).write_json(out),
-        (_, Form::Int2 | Form::Int4 | Form::Int8) => integer(cell, out),
-        (DataType::UInt64, _) => integer(cell, out),
-        (_, Form::Float4 | Form::Float8) => match cell.parse() {
-            Ok(number) => Value::Float(number).write_json(out),
-            Err(_) => Value::Text(cell).write_json(out),
-        },
-        (_, Form::Timestamp | Form::TimestampTz) => {
-            let text = cell.replacen(' ', "T", 1);
-            let text = if *form == Form::TimestampTz { text.replacen("+00", "Z", 1) } else { text };
-            Value::Text(&text).write_json(out);
-        }
-        _ => Value::Text(cell).write_json(out),
-    }
-}
-
-fn integer(cell: &str, out: &mut String) {
-    match cell.parse() {
-        Ok(number) => Value::Int(number).write_json(out),
-        Err(_) => Value::Text(cell).write_json(out),
     }
 }

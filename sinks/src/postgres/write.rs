@@ -2,9 +2,9 @@
 use super::cells::{Cells, Form};
 use super::session::{Session, literal};
 use super::table::{Table, mark, place};
-use super::{Names, Writer, fault, guard};
-use crate::SinkError;
+use super::{Names, Writer, guard};
 use crate::delivery::{Delivery, Part, Stand, definition};
+use crate::{SinkError, fault};
 use std::collections::BTreeMap;
 use tokio_postgres::types::{ToSql, Type};
 use xxhash_rust::xxh3::xxh3_128;
