@@ -49,6 +49,21 @@ pub struct Engine {
     bytes_max: usize,
 }
 
+/// What a dataflow holds and takes, at all workers together.
+#[derive(Clone, Debug, Default)]
+pub struct Cost {
+    /// A table, a view, or an arrangement by its key and plan.
+    pub dataflow: String,
+    /// Who reads it, of an arrangement.
+    pub users: Vec<String>,
+    /// Seconds at work; 0 unless counted ([`Engine::count_busy`]).
+    pub seconds: f64,
+    /// Rows of state.
+    pub rows: usize,
+    /// Bytes of state, about.
+    pub bytes: usize,
+}
+
 struct Handle {
     commands: Sender<Command>,
     thread: Thread,
@@ -249,10 +264,30 @@ impl Engine {
         figures.into_iter().collect()
     }
 
-    /// Ends the workers after all that was told them.
-    pub fn shutdown(self) {
+    /// Counts from now on for how long the dataflows are at work that are made later. It costs a little at each step of an operator.
+    pub fn count_busy(&self) {
+        self.tell(|_| Command::Count);
+    }
+
+    /// Ends the workers after all that was told them; what their dataflows held and took, by table, view and arrangement.
+    pub fn shutdown(self) -> Vec<Cost> {
         self.tell(|_| Command::Shutdown);
         _ = self.thread.join();
+        let mut costs: BTreeMap<String, Cost> = BTreeMap::new();
+        for worker in &self.workers {
+            let report = worker.report.lock().unwrap_or_else(|e| e.into_inner());
+            for dataflow in report.dataflows.values() {
+                let cost = costs.entry(dataflow.description.clone()).or_default();
+                cost.dataflow = dataflow.description.clone();
+                cost.users = dataflow.users.clone();
+                cost.seconds += dataflow.busy;
+                cost.rows += dataflow.state_rows;
+                // A view's are counted for all workers together.
+                let view = dataflow.description.starts_with("view ");
+                cost.bytes = if view { dataflow.state_bytes } else { cost.bytes + dataflow.state_bytes };
+            }
+        }
+        costs.into_values().collect()
     }
 }
 

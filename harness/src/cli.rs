@@ -249,6 +249,9 @@ struct Replay {
     /// Leaves a snapshot at the end, so that `run` with the same data starts there.
     #[arg(long, requires = "data")]
     snapshot: bool,
+    /// Shows what each view, arrangement and table took and holds, the most expensive first.
+    #[arg(long)]
+    costs: bool,
 }
 
 #[derive(Args, Debug)]

@@ -16,7 +16,7 @@ use crate::statements::Statements;
 use crate::ticker::{Shared, Ticker, maintainable};
 use crate::ticks::{End, Handle, Pace, Reader, Setting as ReaderSetting, Tables};
 use crossbeam_channel::bounded;
-use dataflows::engine::{Collector, Engine};
+use dataflows::engine::{Collector, Cost, Engine};
 use dataflows::{Position, Time};
 use queries::Catalogue;
 use queries::session::{Limits, Session};
@@ -62,6 +62,8 @@ pub struct Setting {
     pub backfills: bool,
     /// Opens topics to bring in; none where there is no Kafka.
     pub topics: Option<Topics>,
+    /// Whether it is counted for how long each dataflow is at work.
+    pub costs: bool,
 }
 
 /// What the state of one view may take where nothing is said.
@@ -87,6 +89,7 @@ impl Setting {
             snapshots: snapshot::Setting::usual(),
             backfills: true,
             topics: None,
+            costs: false,
         }
     }
 
@@ -151,6 +154,9 @@ impl Pipeline {
         let (output, outputs) = bounded(OUTPUTS_IN_FLIGHT);
         let engine = Engine::start_bounded(setting.workers, output, setting.state_bytes_max)
             .map_err(|why| Error::failed("start the engine", why))?;
+        if setting.costs {
+            engine.count_busy();
+        }
         let generation = chrono::Utc::now().timestamp_micros() as u64;
         let shared = Shared {
             log,
@@ -289,14 +295,12 @@ impl Pipeline {
             _ = thread.join();
         }
         let engine = self.shared.engine.write().expect("no thread panics with the engine").take();
-        if let Some(engine) = engine {
-            engine.shutdown();
-        }
+        let costs = engine.map(Engine::shutdown).unwrap_or_default();
         _ = self.publisher.join();
         self.shared.outlets.finish(if end == End::Drain { Drain::All } else { Drain::None });
         match self.shared.visible.now().failure {
             Some(why) => Err(why),
-            None => Ok(Finished { data: self.data, shared: self.shared }),
+            None => Ok(Finished { data: self.data, shared: self.shared, costs }),
         }
     }
 }
@@ -307,6 +311,8 @@ pub struct Finished {
     pub data: Data,
     /// The parts; the engine is gone.
     pub shared: Shared,
+    /// What each dataflow of the engine held and took.
+    pub costs: Vec<Cost>,
 }
 
 /// The catalogue, if the engine can keep all that it declares.
