@@ -52,6 +52,8 @@ enum Act {
   tallyflow run
   tallyflow run --config tallyflow.toml --workers 4
   tallyflow run --data /var/lib/tallyflow --listen 0.0.0.0:8080 --catalog ./my-catalogue
+  tallyflow run --processes 2 --process 0 --hostfile hosts --workers 1 --data /var/lib/tallyflow
+  tallyflow run --processes 2 --process 1 --hostfile hosts
   tallyflow run --kafka 127.0.0.1:9092 --topic orders,payments
   tallyflow run --kafka b1:9092,b2:9092 --topic '^bss[.].*' --produce-topic bss.events --kafka-property security.protocol=SSL
 
@@ -139,7 +141,23 @@ struct Run {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
+    cluster: Cluster,
+    #[command(flatten)]
     serve: Serve,
+}
+
+/// More than one process.
+#[derive(Args, Debug)]
+struct Cluster {
+    /// How many processes keep the views together.
+    #[arg(long, value_name = "N", requires = "hostfile", value_parser = clap::value_parser!(u16).range(1..=256))]
+    processes: Option<u16>,
+    /// Which one this is, from 0: that one leads, holds the data and answers; the others take all settings from it.
+    #[arg(long, value_name = "I", requires = "processes")]
+    process: Option<u16>,
+    /// Where each process listens for the others: a line HOST:PORT each, on loopback or a private network.
+    #[arg(long, value_name = "FILE", requires = "processes")]
+    hostfile: Option<PathBuf>,
 }
 
 /// What `run` and `demo` have in common; nothing is filled in yet.

@@ -4,6 +4,7 @@
 use crate::Error;
 use crate::backfill::{self, Service, Topics};
 use crate::clock::{Clock, Follow, Wall, wall};
+use crate::cluster::lead::Lead;
 use crate::data::{self, Data};
 use crate::feed::Feed;
 use crate::host::Process;
@@ -64,6 +65,8 @@ pub struct Setting {
     pub topics: Option<Topics>,
     /// Whether it is counted for how long each dataflow is at work.
     pub costs: bool,
+    /// The other processes, where there are any.
+    pub others: Option<Arc<Lead>>,
 }
 
 /// What the state of one view may take where nothing is said.
@@ -90,6 +93,7 @@ impl Setting {
             backfills: true,
             topics: None,
             costs: false,
+            others: None,
         }
     }
 
@@ -150,10 +154,16 @@ impl Pipeline {
         let rejected = rejected.iter().map(|why| format!("start: a snapshot was put aside: {why}"));
         repairs.extend(rejected);
         let declared: Vec<_> = catalogue.entries().iter().map(|entry| entry.declared.clone()).collect();
+        let journal = catalogue.journal().to_vec();
 
         let (output, outputs) = bounded(OUTPUTS_IN_FLIGHT);
-        let engine = Engine::start_bounded(setting.workers, output, setting.state_bytes_max)
-            .map_err(|why| Error::failed("start the engine", why))?;
+        let visible: Arc<Visible> = Arc::default();
+        let processes = setting.others.as_ref().map_or(1, |others| others.processes());
+        let engine = match &setting.others {
+            Some(others) => others.start(output, visible.clone())?,
+            None => Engine::start_bounded(setting.workers, output, setting.state_bytes_max)
+                .map_err(|why| Error::failed("start the engine", why))?,
+        };
         if setting.costs {
             engine.count_busy();
         }
@@ -162,24 +172,25 @@ impl Pipeline {
             log,
             catalogue: Arc::new(Mutex::new(catalogue)),
             engine: Arc::new(RwLock::new(Some(engine))),
-            collector: Arc::new(Mutex::new(Collector::new(setting.workers))),
+            collector: Arc::new(Mutex::new(Collector::new(setting.workers * processes))),
             memory: Arc::new(Memory::new(generation, sinks::memory::Limits::default())),
             bindings,
             underway: Arc::default(),
             intake: Arc::default(),
             tables: Arc::new(RwLock::new(Tables::new(vec![]))),
-            visible: Arc::default(),
+            visible: visible.clone(),
             gauges: Arc::default(),
             outlets,
             snapshots: status,
         };
-        let (visible, latency) = (shared.visible.clone(), Arc::new(Latency::default()));
+        let latency = Arc::new(Latency::default());
 
         let mut kept_times: BTreeSet<Time> = kept.iter().map(|statement| statement.after).collect();
         kept_times.extend(&setting.remember);
         let clock = Clock::new(setting.wall.clone(), setting.follow, setting.skew_ms);
         let mut ticker = Ticker::new(shared.clone(), clock, statements, kept, recorder);
         let began = Instant::now();
+        journal.into_iter().for_each(|change| ticker.note(change));
         ticker.install(&declared)?;
         kept_times.extend(&store_times);
         collector(&shared).stop_at(store_times);

@@ -1,6 +1,7 @@
 //! What the user typed for a serving process, in a file and in flags, made into what it means.
 use super::{DATA_DEFAULT, KafkaFlags, LISTEN_DEFAULT, Serve, TICK_EVENTS_DEFAULT, duration};
 use crate::Error;
+use crate::cluster::hosts::Hosts;
 use crate::outlets::spec::Spec;
 use crate::pipeline::Setting;
 use sources::kafka::KafkaConfig;
@@ -13,6 +14,8 @@ pub(super) struct Settled {
     pub(super) listen: String,
     pub(super) pg: Option<String>,
     pub(super) setting: Setting,
+    /// The processes, if there are several.
+    pub(super) hosts: Option<Hosts>,
 }
 
 impl KafkaFlags {
@@ -107,7 +110,7 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
     setting.snapshots.kept = serve.snapshots_kept.map_or(setting.snapshots.kept, usize::from);
     let listen = serve.listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
     let data = serve.data.unwrap_or_else(|| DATA_DEFAULT.into());
-    Ok(Settled { data, catalogue: serve.catalog, listen, pg: serve.pg, setting })
+    Ok(Settled { data, catalogue: serve.catalog, listen, pg: serve.pg, setting, hosts: None })
 }
 
 #[cfg(test)]
