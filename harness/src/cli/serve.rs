@@ -6,6 +6,7 @@ use crate::data::Data;
 use crate::pipeline::Pipeline;
 use crate::ticks::End;
 use queries::api::{ApiConfig, serve};
+use queries::wire::access::Access;
 use std::io::Write;
 use std::net::TcpListener;
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub(super) struct Server {
     pub(super) address: String,
     listener: TcpListener,
     wire: Option<TcpListener>,
+    access: Access,
 }
 
 impl Server {
@@ -44,6 +46,10 @@ impl Server {
     pub(super) fn open(settled: &Settled) -> Result<Server, Error> {
         let listener = listen(&settled.listen)?;
         let wire = settled.pg.as_deref().map(listen).transpose()?;
+        let access = settled.access.clone();
+        if let Some(warning) = wire.as_ref().and_then(|wire| super::wire::warning(wire, &access)) {
+            eprintln!("tallyflow: {warning}");
+        }
         let address = address_of(&listener, &settled.listen);
         let data = Data::open(&settled.data, settled.catalogue.as_deref())?;
         data.announce(&address)?;
@@ -51,7 +57,7 @@ impl Server {
         for repair in pipeline.repairs() {
             eprintln!("tallyflow: repaired {repair}");
         }
-        Ok(Server { pipeline, address, listener, wire })
+        Ok(Server { pipeline, address, listener, wire, access })
     }
 
     /// Answers until a signal, a failure, or `over`; then stops all, `before` first.
@@ -71,6 +77,7 @@ impl Server {
                     listener,
                     self.pipeline.session(),
                     limits,
+                    self.access,
                     std::future::pending(),
                 ))
             });
