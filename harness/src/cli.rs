@@ -12,6 +12,7 @@ mod remote;
 mod replay;
 mod serve;
 mod stores;
+mod wire;
 
 use crate::Error;
 use clap::{Args, Parser, Subcommand};
@@ -62,6 +63,14 @@ A config file has the flags' names as keys:
   listen = \"0.0.0.0:8080\"
   workers = 4
   skew = \"60s\"
+
+  pg = \"0.0.0.0:5433\"
+  [postgres_wire]                     # what clients of pg need
+  user = \"app\"
+  password = \"env:TALLYFLOW_PASSWORD\"
+  certificate = \"/etc/tallyflow/server.crt\"
+  key = \"/etc/tallyflow/server.key\"
+  tls_only = true
 
   [kafka]                             # in place of the embedded log; a data directory keeps the kind it was made with
   brokers = \"127.0.0.1:9092\"
@@ -176,6 +185,11 @@ struct Serve {
     /// Where the PostgreSQL protocol is answered, such as 127.0.0.1:5433 [default: nowhere].
     #[arg(long, value_name = "ADDR")]
     pg: Option<String>,
+    #[command(flatten)]
+    #[serde(skip)]
+    wire_flags: wire::Wire,
+    #[arg(skip)]
+    postgres_wire: wire::Wire,
     /// Worker threads [default: the number of processors; demo: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,

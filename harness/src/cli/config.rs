@@ -1,9 +1,11 @@
 //! What the user typed for a serving process, in a file and in flags, made into what it means.
+use super::wire::Wire;
 use super::{DATA_DEFAULT, KafkaFlags, LISTEN_DEFAULT, Serve, TICK_EVENTS_DEFAULT, duration};
 use crate::Error;
 use crate::cluster::hosts::Hosts;
 use crate::outlets::spec::Spec;
 use crate::pipeline::Setting;
+use queries::wire::access::Access;
 use sources::kafka::KafkaConfig;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ pub(super) struct Settled {
     pub(super) catalogue: Option<String>,
     pub(super) listen: String,
     pub(super) pg: Option<String>,
+    pub(super) access: Access,
     pub(super) setting: Setting,
     /// The processes, if there are several.
     pub(super) hosts: Option<Hosts>,
@@ -42,7 +45,9 @@ impl KafkaFlags {
 pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
     let Some(path) = file else {
         let kafka = flags.kafka_flags.over(None);
-        return Ok(Serve { kafka, kafka_flags: KafkaFlags::default(), ..flags });
+        let postgres_wire = flags.wire_flags;
+        let (kafka_flags, wire_flags) = Default::default();
+        return Ok(Serve { kafka, kafka_flags, postgres_wire, wire_flags, ..flags });
     };
     let tried = format!("read config {}", path.display());
     let text = std::fs::read_to_string(path).map_err(|why| Error::failed(&tried, why))?;
@@ -54,6 +59,8 @@ pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
         catalog: flags.catalog.or(file.catalog),
         listen: flags.listen.or(file.listen),
         pg: flags.pg.or(file.pg),
+        postgres_wire: flags.wire_flags.over(file.postgres_wire),
+        wire_flags: Wire::default(),
         workers: flags.workers.or(file.workers),
         tick_events: flags.tick_events.or(file.tick_events),
         partitions: flags.partitions.or(file.partitions),
@@ -110,7 +117,8 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
     setting.snapshots.kept = serve.snapshots_kept.map_or(setting.snapshots.kept, usize::from);
     let listen = serve.listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
     let data = serve.data.unwrap_or_else(|| DATA_DEFAULT.into());
-    Ok(Settled { data, catalogue: serve.catalog, listen, pg: serve.pg, setting, hosts: None })
+    let access = serve.wire_flags.over(serve.postgres_wire).access()?;
+    Ok(Settled { data, catalogue: serve.catalog, listen, pg: serve.pg, access, setting, hosts: None })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::data::Data;
 use crate::pipeline::Pipeline;
 use crate::ticks::End;
 use queries::api::{ApiConfig, serve};
+use queries::wire::access::Access;
 use std::io::Write;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -70,6 +71,7 @@ pub(super) struct Server {
     listener: TcpListener,
     wire: Option<TcpListener>,
     others: Option<Arc<Lead>>,
+    access: Access,
 }
 
 impl Server {
@@ -77,6 +79,10 @@ impl Server {
     pub(super) fn open(settled: &Settled) -> Result<Server, Error> {
         let listener = listen(&settled.listen)?;
         let wire = settled.pg.as_deref().map(listen).transpose()?;
+        let access = settled.access.clone();
+        if let Some(warning) = wire.as_ref().and_then(|wire| super::wire::warning(wire, &access)) {
+            eprintln!("tallyflow: {warning}");
+        }
         let address = address_of(&listener, &settled.listen);
         let data = Data::open(&settled.data, settled.catalogue.as_deref())?;
         data.announce(&address)?;
@@ -91,7 +97,7 @@ impl Server {
         for repair in pipeline.repairs() {
             eprintln!("tallyflow: repaired {repair}");
         }
-        Ok(Server { pipeline, address, listener, wire, others })
+        Ok(Server { pipeline, address, listener, wire, others, access })
     }
 
     /// Answers until a signal, a failure, or `over`; then stops all, `before` first.
@@ -111,6 +117,7 @@ impl Server {
                     listener,
                     self.pipeline.session(),
                     limits,
+                    self.access,
                     std::future::pending(),
                 ))
             });

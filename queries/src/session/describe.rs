@@ -1,5 +1,5 @@
 //! What INSERT, UPDATE and DELETE take and give, before they are run.
-use super::script::{deleted_from, own_query, quoted, target};
+use super::script::{deleted_from, others, own_query, quoted, target, using};
 use super::{Description, Inner};
 use crate::DeclareError;
 use dataflows::Table;
@@ -39,7 +39,8 @@ impl Inner {
         let list =
             list.chain([format!("{called}.{}", quoted(fields[0].name()))]).collect::<Vec<_>>().join(", ");
         let filter = update.selection.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
-        let query = own_query(&format!("SELECT {list} FROM {}{filter}", update.table.relation))?;
+        let others = others(update)?.map_or_else(String::new, |others| format!(", {others}"));
+        let query = own_query(&format!("SELECT {list} FROM {}{others}{filter}", update.table.relation))?;
         let parameters = self.describe(*query)?.parameters;
         self.described(&mapping.table, update.returning.as_deref(), parameters)
     }
@@ -49,7 +50,8 @@ impl Inner {
         let (name, called) = target(relation)?;
         let mapping = self.table(&name)?;
         let filter = delete.selection.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
-        let query = own_query(&format!("SELECT {called}.* FROM {relation}{filter}"))?;
+        let others = using(delete).map_or_else(String::new, |others| format!(", {others}"));
+        let query = own_query(&format!("SELECT {called}.* FROM {relation}{others}{filter}"))?;
         let parameters = self.describe(*query)?.parameters;
         self.described(&mapping.table, delete.returning.as_deref(), parameters)
     }

@@ -1,11 +1,14 @@
 //! `Connection`: what one client has set, prepared and begun, and its statements, each led to who answers it.
 use super::catalog::{self, Catalog};
 use super::command::{self, Command, Kind};
+use super::copy::{Copy, Lines};
+use super::cursor::{self, CURSORS_MAX, Cursor, Fetch};
 use super::fault::{self, fault};
 use super::settings::Settings;
+use super::subscribe::{Changes, Subscription};
 use super::{oid, parameter, rows};
 use crate::DeclareError;
-use crate::session::{Answer, Session};
+use crate::session::{Answer, Session, Stop};
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
@@ -15,8 +18,15 @@ use datafusion_postgres::pgwire::api::portal::{Format, Portal};
 use datafusion_postgres::pgwire::api::results::{Response, Tag};
 use datafusion_postgres::pgwire::error::PgWireResult;
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
+
+impl State {
+    fn end_transaction(&mut self) {
+        self.cursors.retain(|_, cursor| cursor.try_lock().is_ok_and(|cursor| cursor.holds));
+    }
+}
 
 /// One client's.
 pub(super) struct Connection {
@@ -32,6 +42,7 @@ struct State {
     settings: Settings,
     /// What the open transaction has written, and cannot take back.
     writes: u64,
+    cursors: HashMap<String, Arc<tokio::sync::Mutex<Cursor>>>,
 }
 
 /// A statement that was parsed, and described as far as it can be.
@@ -57,6 +68,13 @@ pub(super) enum Reply {
     Ended(&'static str),
     /// A setting changed: the name and the value that the client is told.
     Set(Option<(String, String)>),
+    /// A view's changes, as rows or as lines.
+    Changes(Box<Changes>, Option<Lines>),
+    Copy {
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        lines: Lines,
+    },
 }
 
 impl Connection {
@@ -112,23 +130,47 @@ impl Connection {
         let text = |name: &str| Arc::new(Schema::new(vec![Field::new(name, DataType::Utf8, true)]));
         let (expected, columns, question) = match kind {
             Kind::Show => (vec![], Some(text(&self.state().settings.show(&command)?.0)), None),
-            Kind::Read if self.asks_system(&command) => {
-                let plan = self.within(self.catalog.plan(&command)).await?;
-                (Catalog::parameters(&plan), Some(plan.schema().inner().clone()), Some(plan))
+            Kind::Read | Kind::Write => self.expected(&command).await?,
+            Kind::Subscribe => {
+                let wanted = Subscription::parse(&command, 0, command.tokens.len())?;
+                let columns = self.blocking(move |session| Changes::describe(session, &wanted)).await?;
+                (vec![], Some(columns), None)
             }
-            Kind::Read | Kind::Write => {
-                let sql = command.sql.clone();
-                let found = self.blocking(move |session| session.describe(&sql)).await?;
-                let types = found.parameters.iter();
-                let types = types.map(|datatype| {
-                    datatype.as_ref().filter(|d| **d != DataType::Null).and_then(|d| oid::of(d).ok())
-                });
-                (types.collect(), found.columns, None)
+            Kind::Declare => {
+                let query = command.part(cursor::declared(&command)?.2, command.tokens.len());
+                let types = match query.kind() {
+                    Kind::Subscribe => vec![],
+                    _ => self.expected(&query).await?.0,
+                };
+                (types, None, None)
+            }
+            Kind::Fetch => {
+                let cursor = self.cursor(&Fetch::parse(&command)?.cursor)?;
+                let columns = cursor.lock().await.schema.clone();
+                (vec![], Some(columns), None)
             }
             _ => (vec![], None, None),
         };
         let types = parameter::types(&command, said, &expected)?;
         Ok(Some(Prepared { command, types, columns, question }))
+    }
+
+    /// The types of a statement's parameters, its columns, and its plan where it asks about the system.
+    async fn expected(
+        &self,
+        command: &Command,
+    ) -> PgWireResult<(Vec<Option<Type>>, Option<SchemaRef>, Option<LogicalPlan>)> {
+        if self.asks_system(command) {
+            let plan = self.within(self.catalog.plan(command)).await?;
+            return Ok((Catalog::parameters(&plan), Some(plan.schema().inner().clone()), Some(plan)));
+        }
+        let sql = command.sql.clone();
+        let found = self.blocking(move |session| session.describe(&sql)).await?;
+        let types = found.parameters.iter();
+        let types = types.map(|datatype| {
+            datatype.as_ref().filter(|d| **d != DataType::Null).and_then(|d| oid::of(d).ok())
+        });
+        Ok((types.collect(), found.columns, None))
     }
 
     /// Runs a statement with the parameters that were bound.
@@ -179,8 +221,72 @@ impl Connection {
                 }
                 Ok(Reply::Begun)
             }
-            Kind::Commit if status != TransactionStatus::Error => Ok(Reply::Ended("COMMIT")),
-            Kind::Commit | Kind::Rollback => self.taken_back(status),
+            Kind::Commit if status != TransactionStatus::Error => {
+                self.state().end_transaction();
+                Ok(Reply::Ended("COMMIT"))
+            }
+            Kind::Commit | Kind::Rollback => {
+                self.state().end_transaction();
+                self.taken_back(status)
+            }
+            Kind::Subscribe => {
+                let changes = self.changes(command, 0, command.tokens.len()).await?;
+                Ok(Reply::Changes(Box::new(changes), None))
+            }
+            Kind::Copy => {
+                let copy = Copy::parse(command)?;
+                let query = command.part(copy.from, copy.to);
+                let query = if copy.is_name { command::of_table(&query)? } else { query };
+                if query.kind() == Kind::Subscribe {
+                    let changes = self.changes(&query, 0, query.tokens.len()).await?;
+                    return Ok(Reply::Changes(Box::new(changes), Some(copy.lines)));
+                }
+                let (schema, batches) = self.rows(&query, values).await?;
+                Ok(Reply::Copy { schema, batches, lines: copy.lines })
+            }
+            Kind::Declare => {
+                let (name, holds, from) = cursor::declared(command)?;
+                let query = command.part(from, command.tokens.len());
+                if self.state().cursors.contains_key(&name) {
+                    return Err(fault("42P03", format!("cursor {name:?} already exists")));
+                }
+                if self.state().cursors.len() >= CURSORS_MAX {
+                    return Err(fault(
+                        "53400",
+                        format!("{CURSORS_MAX} cursors are open already: CLOSE some"),
+                    ));
+                }
+                let cursor = match query.kind() {
+                    Kind::Subscribe => {
+                        let changes = self.changes(&query, 0, query.tokens.len()).await?;
+                        Cursor::of_changes(changes, holds)
+                    }
+                    _ => {
+                        let (schema, batches) = self.rows(&query, values).await?;
+                        Cursor::of_rows(schema, batches, holds)
+                    }
+                };
+                self.state().cursors.insert(name, Arc::new(tokio::sync::Mutex::new(cursor)));
+                Ok(Reply::Done("DECLARE CURSOR".into()))
+            }
+            Kind::Fetch => {
+                let fetch = Fetch::parse(command)?;
+                let cursor = self.cursor(&fetch.cursor)?;
+                let mut cursor = cursor.lock().await;
+                let batches = self.within(cursor.fetch(&fetch)).await?;
+                Ok(Reply::Rows { schema: cursor.schema.clone(), batches, tag: "FETCH".into() })
+            }
+            Kind::Close => {
+                if command.word(1).as_deref() == Some("ALL") {
+                    self.state().cursors.clear();
+                    return Ok(Reply::Done("CLOSE CURSOR ALL".into()));
+                }
+                let name = cursor::name(command, 1);
+                let name = name.ok_or_else(|| fault("42601", "write CLOSE cursor, or CLOSE ALL".into()))?;
+                self.cursor(&name)?;
+                self.state().cursors.remove(&name);
+                Ok(Reply::Done("CLOSE CURSOR".into()))
+            }
             Kind::Set => Ok(Reply::Set(self.state().settings.assign(command)?)),
             Kind::Reset => {
                 self.state().settings.reset(command);
@@ -199,6 +305,35 @@ impl Connection {
                 }
                 None => self.ask_session(command, values, kind == Kind::Write).await,
             },
+        }
+    }
+
+    fn cursor(&self, name: &str) -> PgWireResult<Arc<tokio::sync::Mutex<Cursor>>> {
+        let cursor = self.state().cursors.get(name).cloned();
+        cursor.ok_or_else(|| fault("34000", format!("cursor {name:?} does not exist")))
+    }
+
+    async fn changes(&self, command: &Command, from: usize, to: usize) -> PgWireResult<Changes> {
+        let wanted = Subscription::parse(command, from, to)?;
+        self.blocking(move |session| Changes::begin(session, &wanted)).await
+    }
+
+    /// The rows of a query within another statement.
+    async fn rows(
+        &self,
+        query: &Command,
+        values: Vec<ScalarValue>,
+    ) -> PgWireResult<(SchemaRef, Vec<RecordBatch>)> {
+        if query.kind() != Kind::Read {
+            return Err(fault("42601", format!("a query is expected in place of {}", query.sql)));
+        }
+        if self.asks_system(query) {
+            let plan = self.within(self.catalog.plan(query)).await?;
+            return self.within(self.catalog.rows(plan, values)).await;
+        }
+        match self.ask_session(query, values, false).await? {
+            Reply::Rows { schema, batches, .. } => Ok((schema, batches)),
+            _ => Err(fault("42601", format!("{} gives no rows", query.sql))),
         }
     }
 
@@ -252,8 +387,11 @@ impl Connection {
         work: impl FnOnce(&Session) -> Result<T, DeclareError> + Send + 'static,
     ) -> PgWireResult<T> {
         let turn = self.turn.clone();
-        let session = self.session.clone();
+        // Dropped with the wait for the answer, however that ends: then the work ends too.
+        let wish = Wish(Stop::default());
+        let session = self.session.stopped_by(&wish.0, self.state().settings.statement_timeout);
         self.within(async move {
+            let _wish = wish;
             let turn = turn.acquire_owned().await.expect("the semaphore is never closed");
             let done = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
@@ -276,6 +414,14 @@ impl Connection {
                 Err(fault("57014", "canceling statement due to statement timeout".into()))
             }),
         }
+    }
+}
+
+struct Wish(Stop);
+
+impl Drop for Wish {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
@@ -321,6 +467,9 @@ impl Reply {
             Reply::Set(_) => Response::Execution(Tag::new("SET")),
             Reply::Begun => Response::TransactionStart(Tag::new("BEGIN")),
             Reply::Ended(tag) => Response::TransactionEnd(Tag::new(tag)),
+            Reply::Changes(..) | Reply::Copy { .. } => {
+                return Err(fault("XX000", "what is sent piece by piece is no whole response".into()));
+            }
         })
     }
 }
