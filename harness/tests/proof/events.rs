@@ -11,14 +11,21 @@ const FROM_MS: u64 = 1_767_225_600_000;
 const DAY_MS: u64 = 86_400_000;
 const DAYS: u64 = 40;
 
+/// Of the measurements of the machines, which are most of the events of a small business, one in so many is taken.
+const METRICS: usize = 20;
+
 /// The events of 40 days, some of them late, twice, corrected and malformed.
 pub fn month(seed: u64, scale: f64) -> Vec<Bytes> {
     let shares = Shares { late: 0.05, duplicate: 0.03, corrected: 0.05, malformed: 0.002 };
     let until_ms = FROM_MS + DAYS * DAY_MS;
     let mut business = Business::new(BusinessConfig { seed, from_ms: FROM_MS, until_ms, scale, shares });
-    let (mut events, mut event) = (vec![], vec![]);
+    let (mut events, mut event, mut metrics) = (vec![], vec![], 0);
     while business.next_into(&mut event).is_some() {
-        events.push(Bytes::copy_from_slice(&event));
+        let is_metric = event.windows(17).any(|part| part == b".metric.recorded.");
+        metrics += usize::from(is_metric);
+        if !is_metric || metrics % METRICS == 0 {
+            events.push(Bytes::copy_from_slice(&event));
+        }
     }
     events
 }

@@ -11,16 +11,22 @@ FROM (
 GROUP BY account_id, currency
 HAVING sum(amount) <> 0;
 
--- What was received is what all payments came to: captured, less what was refunded and charged back.
+-- What was received is what all payments came to: captured (once settled), less what was refunded and charged back.
 CREATE MATERIALIZED VIEW inv_receipts_are_payments AS
 SELECT account_id, currency, sum(amount) AS astray
 FROM (
     SELECT account_id, currency, received AS amount FROM account_credits
     UNION ALL
-    SELECT p.account_id, p.currency, -p.net
+    SELECT p.account_id, p.currency, CASE WHEN s.payment_id IS NULL THEN p.captured - p.net ELSE -p.net END
     FROM payments p
-    JOIN (SELECT DISTINCT payment_id FROM payment_steps WHERE state = 'settled') s ON s.payment_id = p.payment_id
+    LEFT JOIN (SELECT DISTINCT payment_id FROM payment_steps WHERE state = 'settled') s ON s.payment_id = p.payment_id
     WHERE p.account_id IS NOT NULL
+    UNION ALL
+    -- The payment is still to come.
+    SELECT r.account_id, r.currency, r.amount
+    FROM refund_states r
+    LEFT JOIN payments p ON p.payment_id = r.payment_id
+    WHERE r.state = 'done' AND r.account_id IS NOT NULL AND p.payment_id IS NULL
 ) f
 GROUP BY account_id, currency
 HAVING sum(amount) <> 0;

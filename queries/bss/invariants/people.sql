@@ -97,20 +97,30 @@ LEFT JOIN (SELECT offering_id FROM item_similarity GROUP BY offering_id HAVING c
 WHERE (b.offering_id IS NULL AND full_ones.offering_id IS NULL) OR a.support <> b.support OR a.cosine <> b.cosine
    OR a.support > a.baskets OR a.support > a.other_baskets;
 
--- The pairs of all baskets are no fewer than those that are kept.
+-- The pairs of all baskets are those that are kept, and those that were bought once. (As long as no product has more than 50
+-- similar ones.)
 CREATE MATERIALIZED VIEW inv_similarity_is_of_baskets AS
-SELECT sum(pairs) AS pairs
+WITH baskets AS (
+    SELECT DISTINCT l.order_id, l.offering_id
+    FROM order_lines l
+    JOIN order_states o ON o.order_id = l.order_id
+    WHERE o.state NOT IN ('cancelled', 'rejected', 'failed') AND l.offering_id IS NOT NULL AND coalesce(l.action, 'add') = 'add'
+)
+SELECT sum(pairs) AS astray
 FROM (
     SELECT size * (size - 1) AS pairs
-    FROM (
-        SELECT l.order_id, count(DISTINCT l.offering_id) AS size
-        FROM order_lines l
-        JOIN order_states o ON o.order_id = l.order_id
-        WHERE o.state NOT IN ('cancelled', 'rejected', 'failed') AND l.offering_id IS NOT NULL AND coalesce(l.action, 'add') = 'add'
-        GROUP BY l.order_id
-    ) baskets
+    FROM (SELECT order_id, count(*) AS size FROM baskets GROUP BY order_id) sizes
     WHERE size <= 100
     UNION ALL
     SELECT -support FROM item_similarity
+    UNION ALL
+    SELECT -1
+    FROM (
+        SELECT a.offering_id, b.offering_id AS other_id
+        FROM baskets a
+        JOIN baskets b ON b.order_id = a.order_id AND b.offering_id <> a.offering_id
+        GROUP BY a.offering_id, b.offering_id
+        HAVING count(*) = 1
+    ) once
 ) f
-HAVING sum(pairs) < 0;
+HAVING sum(pairs) <> 0;
