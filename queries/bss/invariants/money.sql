@@ -64,9 +64,9 @@ SELECT currency, sum(deferred) AS astray FROM revenue_recognition GROUP BY curre
 CREATE MATERIALIZED VIEW inv_months_follow AS
 SELECT a.month, a.segment, a.currency, a.start_mrr, b.end_mrr
 FROM mrr_monthly a
-JOIN mrr_monthly b
+LEFT JOIN mrr_monthly b
   ON b.segment = a.segment AND b.currency = a.currency AND b.month = (a.month - INTERVAL '1 month')::date
-WHERE a.start_mrr <> b.end_mrr
+WHERE a.start_mrr <> coalesce(b.end_mrr, 0)
    OR a.start_mrr + a.new_mrr + a.reactivation + a.expansion - a.contraction - a.churn <> a.end_mrr;
 
 -- What a month ends with is what the subscriptions that ran on at its end bring in.
