@@ -1,0 +1,159 @@
+//! The whole BSS catalogue on a generated month: at random times every view holds what DataFusion says in batch and what PostgreSQL
+//! says of its query; and the same events in any order, some twice, in other ticks leave the same bytes.
+//!
+//! `PROOF_SF=0.002` is the scale of the business, `PROOF_TIMES=20` how often it is asked, `PROOF_SEED=n` what all follows from. A night's:
+//! `PROOF_SF=0.05 PROOF_TIMES=100 PROOF_SEED=$(date +%s) cargo test --release --locked --workspace --test proof -- --nocapture`
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[path = "proof/answers.rs"]
+mod answers;
+#[path = "property/compare.rs"]
+mod compare;
+#[path = "support/drive.rs"]
+mod drive;
+#[path = "proof/events.rs"]
+mod events;
+#[path = "property/oracle.rs"]
+mod oracle;
+#[path = "services/postgres.rs"]
+mod postgres;
+#[path = "proof/spelled.rs"]
+mod spelled;
+
+use answers::{Server, postgres_type};
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use drive::append;
+use harness::check::{compared, naive};
+use harness::data::{Data, bindings_path};
+use harness::pipeline::{Pipeline, Setting};
+use harness::progress;
+use harness::ticks::{End, Pace};
+use queries::Catalogue;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// Views that PostgreSQL is not asked for, and why.
+const NOT_ASKED: &[(&str, &str)] = &[];
+
+const ROWS_PER_BATCH: usize = 8_192;
+
+fn setting<T: FromStr>(name: &str, usual: T) -> T {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")),
+        Err(_) => usual,
+    }
+}
+
+fn folder() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../queries/bss").to_str().unwrap().to_owned()
+}
+
+/// A pipeline with the whole catalogue that takes in what is there as soon as it is asked to settle.
+fn start(workers: usize, records_max: usize) -> Pipeline {
+    let replay = Setting::replay(workers, records_max);
+    let at_once = Some(Duration::ZERO);
+    let pace = Pace { wait: at_once, wait_busy: at_once, ..replay.pace };
+    let data = Data::temporary(Some(&folder())).unwrap();
+    Pipeline::start(data, &Setting { pace, ..replay }).unwrap()
+}
+
+fn take(pipeline: &Pipeline, events: &[Bytes]) {
+    append(pipeline, events);
+    pipeline.settle().unwrap();
+}
+
+/// Compares every view with both oracles, here and now; what is wrong.
+fn wrong(
+    pipeline: &Pipeline,
+    catalogue: &Catalogue,
+    tables: &mut naive::Tables,
+    server: &Server,
+    began: Instant,
+) -> Vec<String> {
+    let read = pipeline.memory().read();
+    let time = read.time().unwrap();
+    let bindings = progress::Reader::open(&bindings_path(pipeline.data().path())).unwrap();
+    let mut rows = tables.at(pipeline.log().reader(), bindings, read.positions(), time).unwrap();
+    println!("{:?} tables", began.elapsed());
+    let views = read.views().filter(|kept| !rows.contains_key(&*kept.shape().view().name));
+    let views =
+        views.map(|kept| (kept.shape().view().name.to_string(), kept.batches(ROWS_PER_BATCH).collect()));
+    let views: Vec<(String, Vec<RecordBatch>)> = views.collect();
+    let of_tables = rows.clone();
+    rows.extend(views);
+    let (report, said) = std::thread::scope(|scope| {
+        let report = scope.spawn(|| compared(catalogue, of_tables, &read).unwrap());
+        let said = server.ask(&rows, time);
+        println!("{:?} PostgreSQL {} views {} rows", began.elapsed(), said.views, said.rows);
+        (report.join().unwrap(), said)
+    });
+    println!("{:?} batch {} views {} rows", began.elapsed(), report.views, report.rows);
+    let batch = report.differences.iter().map(|difference| format!("the batch: {difference:?}"));
+    let batch = batch.chain(report.skipped.iter().chain(&report.failed).cloned());
+    let mut wrong: Vec<String> = batch.collect();
+    wrong.extend(said.wrong);
+    let refused: BTreeSet<&str> = said.refused.keys().map(String::as_str).collect();
+    let expected: BTreeSet<&str> = NOT_ASKED.iter().map(|(view, _)| *view).collect();
+    if refused != expected {
+        wrong.push(format!("PostgreSQL does not take {:#?}", said.refused));
+    }
+    wrong.into_iter().map(|why| format!("at {time}: {why}")).collect()
+}
+
+#[test]
+fn every_view_is_the_batch_answer_whatever_the_order() {
+    let began = Instant::now();
+    let (scale, times, seed) =
+        (setting("PROOF_SF", 0.002), setting("PROOF_TIMES", 20), setting("PROOF_SEED", 20_261_121));
+    println!("PROOF_SEED={seed} PROOF_SF={scale} PROOF_TIMES={times}");
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let events = events::month(seed, scale);
+    let mut cuts: Vec<usize> = (1..times).map(|_| random.random_range(1..events.len())).collect();
+    cuts.push(events.len());
+    cuts.sort_unstable();
+    let catalogue = Catalogue::load(&folder()).unwrap();
+    let server = Server::start(&catalogue);
+    println!("{:?} {} events", began.elapsed(), events.len());
+
+    let pipeline = start(2, 1_000);
+    println!("{:?} started", began.elapsed());
+    let mut tables = naive::Tables::new(naive::from_start(&catalogue));
+    let (mut from, mut found) = (0, vec![]);
+    for cut in cuts {
+        take(&pipeline, &events[from..cut]);
+        from = cut;
+        println!("{:?} took {cut}", began.elapsed());
+        found.extend(wrong(&pipeline, &catalogue, &mut tables, &server, began));
+    }
+    assert!(found.is_empty(), "{} wrong\n{}", found.len(), found.join("\n"));
+    take(&pipeline, &[events::last()]);
+    let expected = drive::rows(&pipeline.memory().read());
+    let conflicts = pipeline.shared().intake.lock().unwrap().counts().quarantined.clone();
+    println!("{conflicts:?}");
+    pipeline.finish(End::Drain).unwrap();
+
+    let pipeline = start(1, 777);
+    take(&pipeline, &events::arranged(&events, &mut random));
+    take(&pipeline, &[events::last()]);
+    println!("{:?} arranged otherwise", began.elapsed());
+    let found = drive::rows(&pipeline.memory().read());
+    pipeline.finish(End::Drain).unwrap();
+    assert_eq!(expected.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
+    let other: Vec<String> = expected
+        .iter()
+        .filter(|(view, rows)| found[*view] != **rows)
+        .map(|(view, rows)| {
+            let only = |a: &[String], b: &[String]| -> Vec<String> {
+                let b: BTreeSet<&String> = b.iter().collect();
+                a.iter().filter(|row| !b.contains(row)).take(5).cloned().collect()
+            };
+            let (was, is) = (only(rows, &found[view]), only(&found[view], rows));
+            format!("{view}: it was\n{}\n  and is\n{}", was.join("\n"), is.join("\n"))
+        })
+        .collect();
+    assert!(other.is_empty(), "{}", other.join("\n"));
+}
