@@ -4,6 +4,7 @@ mod check;
 mod config;
 mod demo;
 mod explain;
+pub mod gap;
 mod generate;
 mod live;
 mod quarantine;
@@ -116,6 +117,11 @@ Files are NDJSON with one CloudEvent a line, plain, gzip or zstd, read in the or
   tallyflow quarantine replay 8 9 --url http://127.0.0.1:8080
   tallyflow quarantine discard 10")]
     Quarantine(quarantine::Quarantine),
+    /// Accepts as lost what Kafka deleted although it was needed (RETENTION_LOSS), so that the next start goes on without it.
+    #[command(after_help = "Examples:
+  tallyflow accept-gap --data ./tallyflow-data          what is lost
+  tallyflow accept-gap --data ./tallyflow-data --yes    accepted")]
+    AcceptGap(gap::AcceptGap),
 }
 
 #[derive(Args, Debug)]
@@ -306,6 +312,7 @@ impl Command {
             Act::Check(check) => check::run(&check),
             Act::Backfill(backfill) => backfill::run(&backfill).map(|()| Outcome::Well),
             Act::Quarantine(quarantine) => quarantine::run(&quarantine).map(|()| Outcome::Well),
+            Act::AcceptGap(accept) => gap::run(&accept).map(|()| Outcome::Well),
         }
     }
 }

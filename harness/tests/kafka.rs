@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "kafka/lost.rs"]
+mod lost;
+#[path = "kafka/secured.rs"]
+mod secured;
 mod services;
 #[path = "kafka/topics.rs"]
 mod topics;
