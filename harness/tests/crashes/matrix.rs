@@ -58,38 +58,53 @@ pub fn all() {
     let rounds =
         std::env::var("TALLYFLOW_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
     let mut table = vec![];
+    let mut failed = vec![];
     for (at, line) in
         lines().iter().enumerate().filter(|(_, line)| only.is_empty() || only.contains(&line.number))
     {
-        let began = Instant::now();
-        let mut world = World::new(9_000 + at as u64, line.kafka);
-        for round in 0..rounds {
-            println!("{} {}: round {round}", line.number, line.fault);
-            (line.run)(&mut world, round);
-            let wrong = stores::differences(&world);
-            assert!(wrong.is_empty(), "{} {}, round {round}: {wrong:#?}", line.number, line.fault);
+        let ran =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(line, 9_000 + at as u64, rounds)));
+        match ran {
+            Ok(row) => table.push(row),
+            Err(_) => {
+                table.push(format!("{:<4} {:<50} failed", line.number, line.fault));
+                failed.push(format!("{} {}", line.number, line.fault));
+            }
         }
-        let counts = world.counts();
-        let injected: BTreeMap<&str, u64> =
-            counts.iter().filter_map(|(what, n)| Some((what.strip_prefix("fault: ")?, *n))).collect();
-        let kills: u64 = counts.iter().filter(|(what, _)| what.starts_with("kill at")).map(|(_, n)| n).sum();
-        let faults = injected.values().sum::<u64>() + kills;
-        assert!(faults >= rounds, "{} {}: {faults} faults in {rounds} rounds", line.number, line.fault);
-        let compared: u64 =
-            counts.iter().filter(|(what, _)| what.starts_with("comparisons")).map(|(_, n)| n).sum();
-        let seconds = began.elapsed().as_secs();
-        let row = format!(
-            "{:<4} {:<50} {rounds:>5} {faults:>7} {compared:>12} {:>12} {seconds:>5} s",
-            line.number, line.fault, 0
-        );
-        println!("{row}\n     {injected:?}");
-        table.push(row);
     }
     println!(
         "\n{:<4} {:<50} {:>5} {:>7} {:>12} {:>12}",
         "line", "fault", "runs", "faults", "comparisons", "differences"
     );
     table.iter().for_each(|row| println!("{row}"));
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+/// A line so often; its row of the table.
+fn run(line: &Line, seed: u64, rounds: u64) -> String {
+    let began = Instant::now();
+    let mut world = World::new(seed, line.kafka);
+    for round in 0..rounds {
+        println!("{} {}: round {round}", line.number, line.fault);
+        (line.run)(&mut world, round);
+        let wrong = stores::differences(&world);
+        assert!(wrong.is_empty(), "{} {}, round {round}: {wrong:#?}", line.number, line.fault);
+    }
+    let counts = world.counts();
+    let injected: BTreeMap<&str, u64> =
+        counts.iter().filter_map(|(what, n)| Some((what.strip_prefix("fault: ")?, *n))).collect();
+    let kills: u64 = counts.iter().filter(|(what, _)| what.starts_with("kill at")).map(|(_, n)| n).sum();
+    let faults = injected.values().sum::<u64>() + kills;
+    assert!(faults >= rounds, "{} {}: {faults} faults in {rounds} rounds", line.number, line.fault);
+    let compared: u64 =
+        counts.iter().filter(|(what, _)| what.starts_with("comparisons")).map(|(_, n)| n).sum();
+    let seconds = began.elapsed().as_secs();
+    let row = format!(
+        "{:<4} {:<50} {rounds:>5} {faults:>7} {compared:>12} {:>12} {seconds:>5} s",
+        line.number, line.fault, 0
+    );
+    println!("{row}\n     {injected:?}");
+    row
 }
 
 fn ended(world: &mut World, end: &End) {
