@@ -4,6 +4,7 @@ mod check;
 mod config;
 mod demo;
 mod explain;
+pub mod gap;
 mod generate;
 mod live;
 mod quarantine;
@@ -127,6 +128,11 @@ Files are NDJSON with one CloudEvent a line, plain, gzip or zstd, read in the or
   tallyflow quarantine replay 8 9 --url http://127.0.0.1:8080
   tallyflow quarantine discard 10")]
     Quarantine(quarantine::Quarantine),
+    /// Accepts as lost what Kafka deleted although it was needed (RETENTION_LOSS), so that the next start goes on without it.
+    #[command(after_help = "Examples:
+  tallyflow accept-gap --data ./tallyflow-data          what is lost
+  tallyflow accept-gap --data ./tallyflow-data --yes    accepted")]
+    AcceptGap(gap::AcceptGap),
 }
 
 #[derive(Args, Debug)]
@@ -210,6 +216,9 @@ struct Serve {
     /// The stores outside, in the file only: `[[sink]]` with name, kind, views and what the kind takes.
     #[arg(skip)]
     sink: Vec<BTreeMap<String, toml::Value>>,
+    /// What becomes of records that do not count, beside the table, where Kafka is the log; in the file only.
+    #[arg(skip)]
+    quarantine: config::DeadLetters,
     /// How far snapshots of the inputs are apart, so that a restart need not read the whole log; one is written at a clean end too; or
     /// off [default: 5m].
     #[arg(long, value_name = "TIME|off")]
@@ -341,6 +350,7 @@ impl Command {
             Act::Check(check) => check::run(&check),
             Act::Backfill(backfill) => backfill::run(&backfill).map(|()| Outcome::Well),
             Act::Quarantine(quarantine) => quarantine::run(&quarantine).map(|()| Outcome::Well),
+            Act::AcceptGap(accept) => gap::run(&accept).map(|()| Outcome::Well),
         }
     }
 }

@@ -303,6 +303,9 @@ impl Ticker {
         }
         let from =
             |partition| self.positions.iter().find(|p| p.partition == partition).map_or(0, |p| p.offset);
+        if bound.positions.iter().any(|p| self.shared.log.lacks(p.partition, from(p.partition), p.offset)) {
+            return Ok(());
+        }
         let ranges = bound.positions.iter().filter(|p| p.offset > from(p.partition));
         let ranges =
             ranges.map(|p| format!("partition {} offsets {}..{}", p.partition, from(p.partition), p.offset));
