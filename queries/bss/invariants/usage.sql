@@ -2,16 +2,16 @@
 
 -- What was received is guided, unmatched, rejected, voided or sent twice.
 CREATE MATERIALIZED VIEW inv_usage_is_somewhere AS
-SELECT units, sum(quantity) AS astray
+SELECT units, sum(records) AS records_astray, sum(quantity) AS astray
 FROM (
-    SELECT coalesce(r.units, 's') AS units, coalesce(a.volume, r.volume, a.duration_s, r.duration_s, 1) AS quantity
-    FROM usage_records r
-    LEFT JOIN usage_amendments a ON a.usage_id = r.usage_id
+    SELECT coalesce(units, 's') AS units, 1 AS records, 0 AS quantity FROM usage_records
     UNION ALL
-    SELECT units, -quantity FROM usage_guided
+    SELECT units, 0, quantity FROM usage
+    UNION ALL
+    SELECT units, -1, -quantity FROM usage_guided
 ) f
 GROUP BY units
-HAVING sum(quantity) <> 0;
+HAVING sum(quantity) <> 0 OR sum(records) <> 0;
 
 -- What is rated is billed, unbilled or carried, and what is billed stands on bills.
 CREATE MATERIALIZED VIEW inv_rated_is_billed AS

@@ -9,6 +9,7 @@ SELECT u.usage_id, u.event_id, coalesce(u.verdict, CASE WHEN g.subscription_id I
        u.usage_type, u.quantity, u.units, u.line, u.used_at, g.subscription_id, g.customer_id, g.account_id, g.offering_id,
        g.currency,
        (date_trunc('month', (u.used_at AT TIME ZONE 'UTC') AT TIME ZONE g.time_zone - (g.bill_cycle_day - 1) * INTERVAL '1 day')
-        + (g.bill_cycle_day - 1) * INTERVAL '1 day')::date AS period_start
+        + (g.bill_cycle_day - 1) * INTERVAL '1 day')::date AS period_start,
+       u.b_party
 FROM usage u
 LEFT JOIN guide_intervals g ON g.line = u.line AND g.from_at <= u.used_at AND u.used_at < g.until_at AND u.verdict IS NULL;
