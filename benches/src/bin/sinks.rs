@@ -82,7 +82,8 @@ impl Rows {
         }
         self.time += 1;
         let columns = columns(&rows)?;
-        let shape = self.memory.read().view("bench").ok_or("the view is there")?.shape().clone();
+        let read = self.memory.read();
+        let shape = read.view("bench").ok_or("the view is there")?.shape();
         let ids = columns[0].as_string::<i32>().iter().flatten().collect::<BTreeSet<_>>();
         let changed = ids.into_iter().map(|id| {
             let column: ArrayRef = Arc::new(StringArray::from(vec![id]));
