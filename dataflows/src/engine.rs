@@ -12,6 +12,7 @@ use crate::worker::{Command, Local, Report};
 use crate::{Delta, Failure, Mode, Plan, Table, Time, View};
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use differential_dataflow::trace::ExertionLogic;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
@@ -119,8 +120,7 @@ impl Engine {
         others: Option<Tell>,
     ) -> Result<Engine, String> {
         let mut config = timely::WorkerConfig::default();
-        let merging = differential_dataflow::Config { idle_merge_effort: Some(32) };
-        differential_dataflow::configure(&mut config, &merging);
+        config.set::<ExertionLogic>("differential/default_exert_logic".into(), Arc::new(merging));
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| bounded(COMMANDS_WAITING_MAX)).unzip();
         let slots = Mutex::new(receivers.into_iter().map(Some).collect::<Vec<Option<Receiver<Command>>>>());
@@ -356,6 +356,24 @@ impl Engine {
         _ = self.thread.join();
     }
 }
+
+/// What an idle arrangement does for its merges, as if so many rows had come: it ends those that are under way, and begins those of layers
+/// of about one size. Differential's own logic would merge all layers into one after each tick, however few rows that brought.
+fn merging(layers: &[(usize, usize, usize)]) -> Option<usize> {
+    let mut greater = None;
+    for (_, batches, rows) in layers.iter().filter(|(_, _, rows)| *rows > 0) {
+        if *batches > 1 || greater.is_some_and(|greater| rows * LAYERS_APART >= greater) {
+            return Some(IDLE_MERGE_ROWS);
+        }
+        greater = Some(*rows);
+    }
+    None
+}
+
+/// How many rows of merges an idle arrangement does at a time.
+const IDLE_MERGE_ROWS: usize = 32;
+/// By which factor the layers of an arrangement differ at least, once it is idle.
+const LAYERS_APART: usize = 2;
 
 /// Smaller batches are not worth splitting.
 const SPLIT_ROWS_MIN: usize = 512;
