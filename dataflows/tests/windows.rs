@@ -324,5 +324,5 @@ fn many_changes_at_once_are_followed_by_four_workers() {
 
 #[test]
 fn many_changes_at_once_are_followed_over_processes() {
-    run(4, (3, 1), 6, 60, 40);
+    run(4, (3, 1), 4, 30, 40);
 }

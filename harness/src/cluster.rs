@@ -56,10 +56,15 @@ impl Roster {
         self.views.retain(|(_, view, which)| *view.name != *name || *which != version);
     }
 
+    /// Doing it again changes nothing: the leader does it for each process that it tells.
     fn replace(&mut self, name: &str) {
-        self.remove(name, Version::Serving);
-        let new = self.views.iter_mut().filter(|(_, view, _)| *view.name == *name);
-        new.for_each(|(_, _, version)| *version = Version::Serving);
+        let is_new = |(_, view, version): &(u64, Arc<View>, Version)| {
+            *view.name == *name && *version == Version::Beside
+        };
+        let Some(place) = self.views.iter().position(is_new) else { return };
+        self.views[place].2 = Version::Serving;
+        let number = self.views[place].0;
+        self.views.retain(|(kept, view, _)| *view.name != *name || *kept == number);
     }
 
     fn number(&self, view: &Arc<View>) -> Option<u64> {
@@ -68,5 +73,28 @@ impl Roster {
 
     fn view(&self, number: u64) -> Option<&Arc<View>> {
         self.views.iter().find(|(known, ..)| *known == number).map(|(_, view, _)| view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_keeps_its_number_until_it_is_dropped_or_replaced() {
+        let schema = Arc::new(arrow::datatypes::Schema::empty());
+        let view =
+            || Arc::new(View { name: "v".into(), schema: schema.clone(), key: vec![], sql: "".into() });
+        let (old, new) = (view(), view());
+        let mut roster = Roster::default();
+        assert_eq!((roster.add(&old, Version::Serving), roster.add(&new, Version::Beside)), (1, 2));
+        for _ in 0..2 {
+            roster.replace("v");
+            assert_eq!((roster.number(&old), roster.number(&new)), (None, Some(2)));
+        }
+        roster.remove("v", Version::Beside);
+        assert!(roster.view(2).is_some());
+        roster.remove("v", Version::Serving);
+        assert!(roster.view(2).is_none());
     }
 }

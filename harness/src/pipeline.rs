@@ -229,7 +229,8 @@ impl Pipeline {
         let publisher = spawn("publisher", &visible, move || publisher.run(outputs));
         let backfills = match setting.backfills {
             true => {
-                let mut setting = setting.clone();
+                // A rehearsal is made by this process alone.
+                let mut setting = Setting { others: None, ..setting.clone() };
                 setting.topics = setting.topics.or_else(|| setting.kafka.clone().map(backfill::opener));
                 Some(Service::start(shared.clone(), setting, data.path(), data.catalogue())?)
             }

@@ -28,7 +28,8 @@ pub fn follow(hosts: &Hosts) -> Result<(), Error> {
     let gone = |why: &str| lost(hosts, 0, why);
     let [link, pulse] = [met.links, met.pulses].map(|list| list.into_iter().next().flatten());
     let (mut link, pulse) = link.zip(pulse).ok_or_else(|| gone("it is not linked"))?;
-    let writer = link.try_clone().map_err(|why| gone(&why.to_string()))?;
+    let copied = |why: std::io::Error| gone(&why.to_string());
+    let (writer, last) = (link.try_clone().map_err(copied)?, pulse.try_clone().map_err(copied)?);
     let writer = Arc::new(Mutex::new(writer));
     let (state, roster) = (Arc::new(State::default()), Arc::new(Mutex::new(Roster::default())));
     let (output, outputs) = bounded(OUTPUTS_IN_FLIGHT);
@@ -69,6 +70,8 @@ pub fn follow(hosts: &Hosts) -> Result<(), Error> {
     }
     _ = forward.join();
     say(&writer, &Answer::Bye);
+    // Nobody shows any more that he lives.
+    _ = last.shutdown(std::net::Shutdown::Both);
     println!("tallyflow: stopped");
     Ok(())
 }
