@@ -13,7 +13,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 const LIMITS: Limits =
-    Limits { connections_max: 6, message_bytes_max: 100_000, start_wait: std::time::Duration::from_secs(10) };
+    Limits { connections_max: 8, message_bytes_max: 100_000, start_wait: std::time::Duration::from_secs(10) };
 
 /// An engine that serves the protocol until it is dropped.
 struct Server {
@@ -213,8 +213,14 @@ fn a_transaction_is_honest_about_what_it_cannot_do() {
             ("SELECT 1", "! 25P02"),
             ("COMMIT", "#0"),
             ("SELECT 1", "1/#1"),
-            ("BEGIN; SAVEPOINT s", "! 0A000"),
+            ("SAVEPOINT s", "! 25P01"),
+            ("BEGIN; SAVEPOINT s; SELECT 1; ROLLBACK TO SAVEPOINT s; RELEASE s", "#0/#0/1/#1/#0/#0"),
+            ("RELEASE s", "! 3B001"),
             ("ROLLBACK", "#0"),
+            ("BEGIN; SAVEPOINT s; SELECT nothing", "! 42703"),
+            ("ROLLBACK TO s; SELECT 1; INSERT INTO n VALUES (3)", "#0/1/#1/#1"),
+            ("ROLLBACK TO s", "! 0A000"),
+            ("ROLLBACK", "! 0A000"),
         ];
         all(&client, &cases).await;
     });

@@ -11,6 +11,7 @@
 //! | `catalog`, `columns` | questions about the system: `pg_catalog`, `information_schema` |
 //! | `parameter` | the types and values of `$1`, `$2` |
 //! | `rows`, `cell`, `text`, `binary`, `oid` | rows as messages, values in both formats, the types' numbers |
+//! | `transaction`, `declared` | savepoints and the ends of transactions, cursors |
 //! | `subscribe`, `cursor`, `copy`, `stream` | changes as they come, rows in parts, rows as lines, and what sends them |
 //! | `fault` | errors with their SQLSTATE |
 //!
@@ -26,6 +27,7 @@ mod command;
 mod connection;
 mod copy;
 mod cursor;
+mod declared;
 mod fault;
 mod handler;
 mod oid;
@@ -35,6 +37,7 @@ mod settings;
 mod stream;
 mod subscribe;
 mod text;
+mod transaction;
 
 use crate::session::Session;
 use access::Access;

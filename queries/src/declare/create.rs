@@ -123,6 +123,15 @@ fn key(table: &str, create: &CreateTable, fields: &[Field]) -> Result<Vec<usize>
             }
         }
     }
+    let columns = create.columns.iter().flat_map(|column| &column.options);
+    let by_column = columns.filter(|option| matches!(option.option, ColumnOption::PrimaryKey(_))).count();
+    let by_table =
+        create.constraints.iter().filter(|one| matches!(one, TableConstraint::PrimaryKey(_))).count();
+    if by_column + by_table > 1 {
+        return Err(DeclareError::Invalid(format!(
+            "table {table:?} has more than one primary key: write one PRIMARY KEY (a, b) of several columns"
+        )));
+    }
     names
         .iter()
         .map(|name| {

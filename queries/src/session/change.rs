@@ -46,10 +46,11 @@ impl Inner {
         let read = self.memory.read();
         let kept = read.view(&table.name).ok_or_else(|| internal("the table was read a moment ago"))?;
         duplicate(table, &change.given, &conflicts(table, kept, &change.taken, &change.given)?)?;
+        let tag = format!("UPDATE {}", change.given.num_rows());
+        let given = change.given.clone();
+        let answer = self.answer((table, &called), given, update.returning.as_deref(), tag)?;
         self.write(&mut writer, &[(&mapping, &change)])?;
-        drop(writer);
-        let count = change.given.num_rows();
-        self.answer(table, change.given, update.returning.as_deref(), format!("UPDATE {count}"))
+        Ok(self.now(answer))
     }
 
     /// The rows that assignments change, before and after.
@@ -114,7 +115,7 @@ impl Inner {
                 let all = names("old").chain(names("new")).collect::<Vec<_>>().join(", ");
                 let order = names("new").collect::<Vec<_>>().join(", ");
                 format!(
-                    "SELECT {all} FROM (SELECT DISTINCT ON (\"place\") {all} FROM (SELECT {called}.{PLACE} AS \"place\", {list} FROM {from}{filter}) AS \"found\" ORDER BY \"place\", {order}) AS \"once\""
+                    "SELECT {all} FROM (SELECT DISTINCT ON (\"place\") {all} FROM (SELECT {called}.{PLACE} AS \"place\", {list} FROM {from}{filter}) AS \"found\" ORDER BY \"place\", {order}) AS \"once\" ORDER BY {all}"
                 )
             }
         };
@@ -154,10 +155,11 @@ impl Inner {
         let found = self.find(*query, Given { parameters, ..Given::default() })?;
         let taken = fitted(&mapping.table, &found.rows)?;
         let change = Change { given: taken.slice(0, 0), taken };
+        let tag = format!("DELETE {}", change.taken.num_rows());
+        let taken = change.taken.clone();
+        let answer = self.answer((&mapping.table, &called), taken, delete.returning.as_deref(), tag)?;
         self.write(&mut writer, &[(&mapping, &change)])?;
-        drop(writer);
-        let count = change.taken.num_rows();
-        self.answer(&mapping.table, change.taken, delete.returning.as_deref(), format!("DELETE {count}"))
+        Ok(self.now(answer))
     }
 
     pub(super) fn truncate(&self, name: &str) -> Result<Answer, DeclareError> {

@@ -29,11 +29,11 @@ impl Inner {
 
     /// Refuses rows that the table's rules forbid.
     pub(super) fn permitted(&self, table: &Table, change: &Change) -> Result<(), DeclareError> {
-        let Some(create) = self.declaration(table)? else { return Ok(()) };
-        let rules = rules(&create);
         if change.given.num_rows() == 0 {
             return Ok(());
         }
+        let Some(create) = self.declaration(table)? else { return Ok(()) };
+        let rules = rules(&create);
         let only = |name: &str, rows: &RecordBatch| (name.to_owned(), (rows.schema(), vec![rows.clone()]));
         for (name, condition) in &rules.checks {
             let query = own_query(&format!(
@@ -52,12 +52,17 @@ impl Inner {
         }
         for (name, columns) in &rules.unique {
             let list = columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ");
-            let known = columns.iter().map(|column| format!("{} IS NOT NULL", quoted(column)));
-            let known = known.collect::<Vec<_>>().join(" AND ");
+            let each = |text: &dyn Fn(&str) -> String, between: &str| {
+                columns.iter().map(|column| text(&quoted(column))).collect::<Vec<_>>().join(between)
+            };
+            let known = each(&|column| format!("{column} IS NOT NULL"), " AND ");
+            let theirs = each(&|column| format!("\"t\".{column}"), ", ");
+            let same = each(&|column| format!("\"t\".{column} = \"g\".{column}"), " AND ");
+            let fresh = format!("(SELECT DISTINCT {list} FROM \"?given?\" WHERE {known}) AS \"g\"");
             let query = own_query(&format!(
                 "SELECT {list} FROM (
-                     SELECT {list}, 1 AS \"?n?\" FROM {} WHERE ({list}) IN (SELECT {list} FROM \"?given?\" WHERE {known})
-                     UNION ALL SELECT {list}, -1 FROM \"?taken?\" WHERE ({list}) IN (SELECT {list} FROM \"?given?\" WHERE {known})
+                     SELECT {theirs}, 1 AS \"?n?\" FROM {} AS \"t\" JOIN {fresh} ON {same}
+                     UNION ALL SELECT {theirs}, -1 FROM \"?taken?\" AS \"t\" JOIN {fresh} ON {same}
                      UNION ALL SELECT {list}, 1 FROM \"?given?\" WHERE {known}
                  ) AS \"?rows?\" GROUP BY {list} HAVING sum(\"?n?\") > 1 ORDER BY {list} LIMIT 1",
                 quoted(&table.name)

@@ -3,11 +3,11 @@ use crate::DeclareError;
 use crate::api::host::QueryKind;
 use crate::declare::sink::{self, SinkStatement};
 use crate::declare::text::{query, statements, texts};
-use dataflows::Time;
+use dataflows::{Table, Time};
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{
-    self, CreateTable, Delete, FromTable, Insert, ObjectName, ObjectType, Query, Statement, TableFactor,
-    TableWithJoins, TruncateIdentityOption, Update, UpdateTableFromKind,
+    self, CommentObject, CreateTable, Delete, FromTable, Insert, ObjectName, ObjectType, Query, Statement,
+    TableFactor, TableWithJoins, TruncateIdentityOption, Update, UpdateTableFromKind,
 };
 use std::sync::Arc;
 
@@ -197,7 +197,12 @@ fn of_statement(statement: Statement, at: Option<Time>, text: &str) -> Result<Ac
                 "TRUNCATE with RESTART IDENTITY is not supported: numbers go on; DELETE FROM table_column_seq begins them anew".into(),
             ));
         }
-        Statement::Comment { object_name, .. } => Act::Commented(plain_name(&object_name)?),
+        Statement::Comment { object_type, mut object_name, .. } => {
+            if object_type == CommentObject::Column && object_name.0.len() > 1 {
+                object_name.0.pop();
+            }
+            Act::Commented(plain_name(&object_name)?)
+        }
         Statement::Truncate(truncate) => match truncate.table_names.as_slice() {
             [only] => Act::Truncate(plain_name(&only.name)?),
             _ => return Err(DeclareError::Unsupported("TRUNCATE takes one table".into())),
@@ -249,6 +254,11 @@ pub(super) fn target(factor: &TableFactor) -> Result<(String, String), DeclareEr
         }
         other => Err(DeclareError::Unsupported(format!("{other} is no table whose rows can be changed"))),
     }
+}
+
+/// How the rows of an INSERT's table are called in it.
+pub(super) fn inserted_as(insert: &Insert, table: &Table) -> String {
+    insert.table_alias.as_ref().map_or_else(|| quoted(&table.name), |alias| alias.alias.to_string())
 }
 
 /// The only table of a DELETE.

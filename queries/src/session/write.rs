@@ -3,7 +3,7 @@ use super::change::Source;
 use super::constraints::arbiter;
 use super::read::{Given, Overlay, cancelled};
 use super::rows::{self, Conflict, at, changes, conflicts, duplicate, fitted};
-use super::script::{own_query, plain_name, quoted};
+use super::script::{inserted_as, own_query, plain_name, quoted};
 use super::sequence::Series;
 use super::words::sql_type;
 use super::{Answer, Inner, internal};
@@ -81,6 +81,7 @@ impl Inner {
         let table = &mapping.table;
         let mut fillers = self.fillers(table)?;
         self.arbitrated(insert, table)?;
+        let called = inserted_as(insert, table);
         // Without a key nothing of the table needs to be looked at, and others may write meanwhile.
         let mut writer = self.writer();
         let given = self.inserted(insert, table, parameters, &mut fillers)?;
@@ -109,15 +110,14 @@ impl Inner {
                     let assignments: Vec<_> = update.assignments.iter().collect();
                     let on = rows::key(table).iter().map(|column| {
                         let name = quoted(table.schema.field(*column).name());
-                        format!("{}.{name} = excluded.{name}", quoted(&table.name))
+                        format!("{called}.{name} = excluded.{name}")
                     });
                     let on = on.collect::<Vec<_>>().join(" AND ");
-                    let from = format!("{} JOIN excluded ON {on}", quoted(&table.name));
+                    let from = format!("{} AS {called} JOIN excluded ON {on}", quoted(&table.name));
                     let overlay =
                         Overlay::from([("excluded".to_owned(), (excluded.schema(), vec![excluded]))]);
                     let selection = update.selection.as_ref().map(Expr::to_string);
                     let source = Source { from, once: false, overlay };
-                    let called = quoted(&table.name);
                     let mut change =
                         self.changed(table, &called, source, &assignments, selection.as_deref(), parameters)?;
                     let all = [change.given, fresh];
@@ -132,7 +132,8 @@ impl Inner {
                 )));
             }
         };
-        let count = change.given.num_rows();
+        let tag = format!("INSERT 0 {}", change.given.num_rows());
+        let answer = self.answer((table, &called), change.given.clone(), insert.returning.as_deref(), tag)?;
         let numbers = fillers.iter().map(|filler| match filler {
             Filler::Number(series) => series.change(),
             Filler::Null | Filler::Default(_) => Ok(None),
@@ -143,7 +144,7 @@ impl Inner {
         let list: Vec<_> = list.chain([(&mapping, &change)]).collect();
         self.write(&mut writer, &list)?;
         drop(writer);
-        self.answer(table, change.given, insert.returning.as_deref(), format!("INSERT 0 {count}"))
+        Ok(self.now(answer))
     }
 
     pub(super) fn insert_target(&self, insert: &Insert) -> Result<Arc<Mapping>, DeclareError> {
@@ -360,17 +361,26 @@ impl Inner {
         self.host.flush()
     }
 
-    /// The tag, or what RETURNING asks of the rows.
+    /// An answer that was computed before a write, at the time that the write is seen.
+    pub(super) fn now(&self, answer: Answer) -> Answer {
+        match answer {
+            Answer::Rows { schema, rows, .. } => Answer::Rows { schema, rows, time: self.time() },
+            done @ Answer::Done { .. } => done,
+        }
+    }
+
+    /// The tag, or what RETURNING asks of the rows: before they are written, since it may fail.
     pub(super) fn answer(
         &self,
-        table: &Table,
+        (table, called): (&Table, &str),
         rows: RecordBatch,
         returning: Option<&[SelectItem]>,
         tag: String,
     ) -> Result<Answer, DeclareError> {
         let Some(items) = returning else { return Ok(Answer::Done { tag }) };
         let items: Vec<String> = items.iter().map(SelectItem::to_string).collect();
-        let query = own_query(&format!("SELECT {} FROM {}", items.join(", "), quoted(&table.name)))?;
+        let name = quoted(&table.name);
+        let query = own_query(&format!("SELECT {} FROM {name} AS {called}", items.join(", ")))?;
         let overlay = Overlay::from([(table.name.to_string(), (rows.schema(), vec![rows]))]);
         let found = self.find(*query, Given { overlay, ..Given::default() })?;
         Ok(Answer::Rows { schema: found.schema, rows: found.rows, time: found.time })

@@ -25,6 +25,9 @@ pub(super) enum Kind {
     Begin,
     Commit,
     Rollback,
+    Savepoint,
+    Release,
+    RollbackTo,
     Set,
     Reset,
     Show,
@@ -137,10 +140,11 @@ impl Command {
                 Kind::Absent("two-phase commit is not supported: every statement is kept by itself")
             }
             ("COMMIT" | "END", _) => Kind::Commit,
-            ("ROLLBACK" | "ABORT", "TO") => Kind::Absent(SAVEPOINTS),
-            ("ROLLBACK", _) if word(2) == "TO" => Kind::Absent(SAVEPOINTS),
+            ("ROLLBACK" | "ABORT", "TO") => Kind::RollbackTo,
+            ("ROLLBACK", _) if word(2) == "TO" => Kind::RollbackTo,
             ("ROLLBACK" | "ABORT", _) => Kind::Rollback,
-            ("SAVEPOINT" | "RELEASE", _) => Kind::Absent(SAVEPOINTS),
+            ("SAVEPOINT", _) => Kind::Savepoint,
+            ("RELEASE", _) => Kind::Release,
             ("SET", _) => Kind::Set,
             ("RESET", _) => Kind::Reset,
             ("SHOW", "TABLES" | "VIEWS" | "COLUMNS" | "CREATE" | "MATERIALIZED") => Kind::Read,
@@ -230,8 +234,6 @@ pub(super) fn of_table(named: &Command) -> PgWireResult<Command> {
     let wrong = || fault("42601", "COPY names a table and its columns, or a query in parentheses".into());
     single(&format!("SELECT {columns} FROM {name}"))?.ok_or_else(wrong)
 }
-
-const SAVEPOINTS: &str = "savepoints are not supported: every statement is kept by itself";
 
 fn is_system_function(name: &str) -> bool {
     name.starts_with("pg_")

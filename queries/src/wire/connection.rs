@@ -2,7 +2,7 @@
 use super::catalog::{self, Catalog};
 use super::command::{self, Command, Kind};
 use super::copy::{Copy, Lines};
-use super::cursor::{self, CURSORS_MAX, Cursor, Fetch};
+use super::cursor::{self, Cursor, Fetch};
 use super::fault::{self, fault};
 use super::settings::Settings;
 use super::subscribe::{Changes, Subscription};
@@ -22,12 +22,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
-impl State {
-    fn end_transaction(&mut self) {
-        self.cursors.retain(|_, cursor| cursor.try_lock().is_ok_and(|cursor| cursor.holds));
-    }
-}
-
 /// One client's.
 pub(super) struct Connection {
     session: Session,
@@ -38,22 +32,24 @@ pub(super) struct Connection {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     settings: Settings,
     /// What the open transaction has written, and cannot take back.
-    writes: u64,
-    cursors: HashMap<String, Arc<tokio::sync::Mutex<Cursor>>>,
+    pub(super) writes: u64,
+    /// The savepoints of the open transaction, and what had been written then.
+    pub(super) savepoints: Vec<(String, u64)>,
+    pub(super) cursors: HashMap<String, Arc<tokio::sync::Mutex<Cursor>>>,
 }
 
 /// A statement that was parsed, and described as far as it can be.
 pub(super) struct Prepared {
-    command: Command,
+    pub(super) command: Command,
     /// The types of its parameters.
     pub(super) types: Vec<Type>,
     /// The columns of its rows; none where it gives none.
     pub(super) columns: Option<SchemaRef>,
     /// Where it asks about the system.
-    question: Option<LogicalPlan>,
+    pub(super) question: Option<LogicalPlan>,
 }
 
 /// What a statement gave.
@@ -65,6 +61,8 @@ pub(super) enum Reply {
     },
     Done(String),
     Begun,
+    /// Back at a savepoint: the transaction goes on.
+    Resumed,
     Ended(&'static str),
     /// A setting changed: the name and the value that the client is told.
     Set(Option<(String, String)>),
@@ -89,7 +87,7 @@ impl Connection {
         settings.for_each(|(name, value)| state.settings.start(name, value));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -160,6 +158,11 @@ impl Connection {
         &self,
         command: &Command,
     ) -> PgWireResult<(Vec<Option<Type>>, Option<SchemaRef>, Option<LogicalPlan>)> {
+        if command.sql.contains(TYPES_ASKED) && self.asks_system(command) {
+            let question = command::single(TYPES)?.unwrap_or_else(|| command.clone());
+            let plan = self.within(self.catalog.plan(&question)).await?;
+            return Ok((vec![Some(Type::OID_ARRAY)], Some(plan.schema().inner().clone()), Some(plan)));
+        }
         if self.asks_system(command) {
             let plan = self.within(self.catalog.plan(command)).await?;
             return Ok((Catalog::parameters(&plan), Some(plan.schema().inner().clone()), Some(plan)));
@@ -229,6 +232,7 @@ impl Connection {
                 self.state().end_transaction();
                 self.taken_back(status)
             }
+            Kind::Savepoint | Kind::Release | Kind::RollbackTo => self.savepoint(command, kind, status),
             Kind::Subscribe => {
                 let changes = self.changes(command, 0, command.tokens.len()).await?;
                 Ok(Reply::Changes(Box::new(changes), None))
@@ -244,49 +248,9 @@ impl Connection {
                 let (schema, batches) = self.rows(&query, values).await?;
                 Ok(Reply::Copy { schema, batches, lines: copy.lines })
             }
-            Kind::Declare => {
-                let (name, holds, from) = cursor::declared(command)?;
-                let query = command.part(from, command.tokens.len());
-                if self.state().cursors.contains_key(&name) {
-                    return Err(fault("42P03", format!("cursor {name:?} already exists")));
-                }
-                if self.state().cursors.len() >= CURSORS_MAX {
-                    return Err(fault(
-                        "53400",
-                        format!("{CURSORS_MAX} cursors are open already: CLOSE some"),
-                    ));
-                }
-                let cursor = match query.kind() {
-                    Kind::Subscribe => {
-                        let changes = self.changes(&query, 0, query.tokens.len()).await?;
-                        Cursor::of_changes(changes, holds)
-                    }
-                    _ => {
-                        let (schema, batches) = self.rows(&query, values).await?;
-                        Cursor::of_rows(schema, batches, holds)
-                    }
-                };
-                self.state().cursors.insert(name, Arc::new(tokio::sync::Mutex::new(cursor)));
-                Ok(Reply::Done("DECLARE CURSOR".into()))
-            }
-            Kind::Fetch => {
-                let fetch = Fetch::parse(command)?;
-                let cursor = self.cursor(&fetch.cursor)?;
-                let mut cursor = cursor.lock().await;
-                let batches = self.within(cursor.fetch(&fetch)).await?;
-                Ok(Reply::Rows { schema: cursor.schema.clone(), batches, tag: "FETCH".into() })
-            }
-            Kind::Close => {
-                if command.word(1).as_deref() == Some("ALL") {
-                    self.state().cursors.clear();
-                    return Ok(Reply::Done("CLOSE CURSOR ALL".into()));
-                }
-                let name = cursor::name(command, 1);
-                let name = name.ok_or_else(|| fault("42601", "write CLOSE cursor, or CLOSE ALL".into()))?;
-                self.cursor(&name)?;
-                self.state().cursors.remove(&name);
-                Ok(Reply::Done("CLOSE CURSOR".into()))
-            }
+            Kind::Declare => self.declare(command, values).await,
+            Kind::Fetch => self.fetch(command).await,
+            Kind::Close => self.close(command),
             Kind::Set => Ok(Reply::Set(self.state().settings.assign(command)?)),
             Kind::Reset => {
                 self.state().settings.reset(command);
@@ -308,18 +272,13 @@ impl Connection {
         }
     }
 
-    fn cursor(&self, name: &str) -> PgWireResult<Arc<tokio::sync::Mutex<Cursor>>> {
-        let cursor = self.state().cursors.get(name).cloned();
-        cursor.ok_or_else(|| fault("34000", format!("cursor {name:?} does not exist")))
-    }
-
-    async fn changes(&self, command: &Command, from: usize, to: usize) -> PgWireResult<Changes> {
+    pub(super) async fn changes(&self, command: &Command, from: usize, to: usize) -> PgWireResult<Changes> {
         let wanted = Subscription::parse(command, from, to)?;
         self.blocking(move |session| Changes::begin(session, &wanted)).await
     }
 
     /// The rows of a query within another statement.
-    async fn rows(
+    pub(super) async fn rows(
         &self,
         query: &Command,
         values: Vec<ScalarValue>,
@@ -367,20 +326,6 @@ impl Connection {
         }
     }
 
-    /// The end of a transaction that should not have been: honest only where it wrote nothing.
-    fn taken_back(&self, status: TransactionStatus) -> PgWireResult<Reply> {
-        let writes = std::mem::take(&mut self.state().writes);
-        match (status, writes) {
-            (TransactionStatus::Idle, _) | (_, 0) => Ok(Reply::Ended("ROLLBACK")),
-            (_, writes) => Err(fault(
-                "0A000",
-                format!(
-                    "cannot roll back: every statement is kept by itself, and {writes} of this transaction stay; the transaction is over"
-                ),
-            )),
-        }
-    }
-
     /// Asks the session on a thread of its own.
     async fn blocking<T: Send + 'static>(
         &self,
@@ -406,7 +351,7 @@ impl Connection {
     }
 
     /// Stops waiting when the client's time limit has passed.
-    async fn within<T>(&self, work: impl Future<Output = PgWireResult<T>>) -> PgWireResult<T> {
+    pub(super) async fn within<T>(&self, work: impl Future<Output = PgWireResult<T>>) -> PgWireResult<T> {
         let limit = self.state().settings.statement_timeout;
         match limit {
             None => work.await,
@@ -416,6 +361,15 @@ impl Connection {
         }
     }
 }
+
+/// A part of what asyncpg asks about types that it does not know, by recursion within subqueries.
+const TYPES_ASKED: &str = "typeinfo_tree(";
+
+/// What it wants to hear: every type of arrays, with that of their elements.
+const TYPES: &str = "SELECT t.oid AS oid, 'pg_catalog' AS ns, t.typname AS name, t.typtype AS kind, NULL AS basetype,
+    t.typelem AS elemtype, ',' AS elemdelim, NULL AS range_subtype, NULL AS attrtypoids, NULL AS attrnames, 0 AS depth,
+    NULL AS basetype_name, e.typname AS elemtype_name, NULL AS range_subtype_name
+    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.typname LIKE '\\_%'";
 
 struct Wish(Stop);
 
@@ -428,7 +382,7 @@ impl Drop for Wish {
 /// Whether a statement may run now: in a transaction that failed, only its end may.
 fn admitted(kind: Kind, status: TransactionStatus) -> PgWireResult<()> {
     match (status, kind) {
-        (TransactionStatus::Error, Kind::Commit | Kind::Rollback) => Ok(()),
+        (TransactionStatus::Error, Kind::Commit | Kind::Rollback | Kind::RollbackTo) => Ok(()),
         (TransactionStatus::Error, _) => Err(fault(
             "25P02",
             "current transaction is aborted, commands ignored until end of transaction block".into(),
@@ -465,6 +419,7 @@ impl Reply {
             }
             Reply::Done(tag) => Response::Execution(Tag::new(&tag)),
             Reply::Set(_) => Response::Execution(Tag::new("SET")),
+            Reply::Resumed => Response::Execution(Tag::new("ROLLBACK")),
             Reply::Begun => Response::TransactionStart(Tag::new("BEGIN")),
             Reply::Ended(tag) => Response::TransactionEnd(Tag::new(tag)),
             Reply::Changes(..) | Reply::Copy { .. } => {

@@ -17,7 +17,7 @@ use datafusion_postgres::pgwire::api::query::{
     send_query_response, send_ready_for_query,
 };
 use datafusion_postgres::pgwire::api::results::{FieldInfo, Response, Tag};
-use datafusion_postgres::pgwire::api::stmt::QueryParser;
+use datafusion_postgres::pgwire::api::stmt::{QueryParser, StoredStatement};
 use datafusion_postgres::pgwire::api::store::{Entry, PortalStore};
 use datafusion_postgres::pgwire::api::{
     ClientInfo, ClientPortalStore, ConnectionGuard, ConnectionHandle, ConnectionManager, DEFAULT_NAME,
@@ -184,6 +184,7 @@ impl Handler {
         let reply = unless_cancelled(client, work).await;
         match &reply {
             Ok(Reply::Begun) => client.set_transaction_status(status.to_in_transaction_state()),
+            Ok(Reply::Resumed) => client.set_transaction_status(TransactionStatus::Transaction),
             Ok(Reply::Ended(_)) => client.set_transaction_status(TransactionStatus::Idle),
             // A transaction that cannot be taken back is over all the same.
             Err(_) if matches!(kind, Kind::Commit | Kind::Rollback) => {
@@ -364,6 +365,15 @@ impl ExtendedQueryHandler for Handler {
             let status = client.transaction_status();
             let kind = portal.statement.statement.kind();
             let reply = self.around(client, kind, self.connection.execute(&portal, status)).await?;
+            if kind == Kind::Declare
+                && let Some((cursor, prepared)) =
+                    self.connection.as_portal(&portal.statement.statement).await?
+            {
+                // Drivers ask for the columns of a cursor as if it were a portal, as it is in PostgreSQL.
+                let statement = Arc::new(StoredStatement::new(cursor.clone(), Arc::new(prepared), vec![]));
+                let bind = Bind::new(Some(cursor.clone()), Some(cursor), vec![], vec![], vec![]);
+                client.portal_store().put_portal(Arc::new(Portal::try_new(&bind, statement)?));
+            }
             let format = &portal.result_column_format;
             let response = match reply {
                 Reply::Changes(changes, lines) => {
