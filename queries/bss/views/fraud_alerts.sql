@@ -20,7 +20,7 @@ WITH steps AS (
 ), numbered AS (
     SELECT s.rule_id, s.pivot, s.hit_id, s.hit_at, s.rule_version, s.customer_id, s.score,
            sum(CASE WHEN s.before_at IS NULL OR s.hit_at - s.before_at > INTERVAL '24 hours' OR p.hit_id IS NOT NULL THEN 1 ELSE 0 END)
-               OVER (PARTITION BY s.rule_id, s.pivot ORDER BY s.hit_at, s.hit_id ROWS UNBOUNDED PRECEDING) AS episode
+               OVER (PARTITION BY s.rule_id, s.pivot ORDER BY s.hit_at, s.hit_id, s.before_at NULLS FIRST ROWS UNBOUNDED PRECEDING) AS episode
     FROM steps s
     LEFT JOIN parted p ON p.rule_id = s.rule_id AND p.pivot = s.pivot AND p.hit_id = s.hit_id
 ), episodes AS (

@@ -190,7 +190,7 @@ fn is_long(expr: &Expr, input: &DFSchema) -> Result<bool> {
 }
 
 /// The type of an expression once types are made equal: before that a CASE is taken for what its first branch is.
-fn type_of(expr: &Expr, input: &DFSchema) -> Result<DataType> {
+pub(in crate::lower) fn type_of(expr: &Expr, input: &DFSchema) -> Result<DataType> {
     if !expr.exists(|part| Ok(matches!(part, Expr::Case(_))))? {
         return expr.get_type(input);
     }
