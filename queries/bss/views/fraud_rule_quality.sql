@@ -6,7 +6,8 @@
 -- F10 and F12, which take their time); wrong when only labels that say no fraud are; undecided else. Weeks of frauds are those of the
 -- fraud: frauds counts labels whose kind is the rule, caught those that it hit; amount_prevented is what those that it caught are worth
 -- (the label's amount, else the payment's; currencies are not told apart), and hours_to_detect the mean time from the fraud
--- to the first hit. A revoked label turns right into wrong; a label that comes late decides late.
+-- to the first hit. A revoked label turns right into wrong; a label that comes late decides late. A corrected label decides
+-- anew.
 CREATE MATERIALIZED VIEW fraud_rule_quality WITH (key = 'rule_id,rule_version,week') AS
 WITH labels AS (
     SELECT l.label_id, l.kind, l.payment_id, l.pivot, l.customer_id, coalesce(l.amount, p.amount, 0) AS amount,

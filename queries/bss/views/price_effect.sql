@@ -4,7 +4,7 @@
 -- days before as have passed since (days, 28 at most), so that a change of last week is compared with the week before it; the day of
 -- the change belongs to those after. Where the price names a region, all others are the control; effect is the growth there less
 -- the growth of the control (0 without one). complete when 28 days have passed by the clock. A cancelled order leaves both
--- counts; a corrected price moves its row.
+-- counts; a corrected price moves its row. A late order counts on its own day.
 CREATE MATERIALIZED VIEW price_effect WITH (key = 'price_id,price_version') AS
 WITH sales AS (
     SELECT l.offering_id, coalesce(o.country, 'unknown') AS region, o.ordered_at::date AS day, sum(l.quantity) AS quantity

@@ -4,6 +4,7 @@
 -- / 7); the greatest of its hits counts, those of the last 60 days. score = 100 x (1 - product of (1 - part)). Bands: approve
 -- below 40, review below 70, block_and_review below 90, decline. Weights: F1 0.5, F2 0.4, F3 0.5, F4 0.6, F5 0.8, F6 0.5, F7
 -- 0.8, F8 0.8, F9 0.6, F10 0.7, F11 0.9, F12 0.6. A hit that is taken back takes its part along; the decay goes by the day.
+-- Late and corrected events change it as they change the hits.
 CREATE MATERIALIZED VIEW risk_score WITH (key = 'customer_id') AS
 WITH days AS (
     SELECT customer_id, rule_id, happened_at::date AS day, max(score) AS score

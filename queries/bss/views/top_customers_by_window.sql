@@ -1,7 +1,8 @@
 -- The ten customers who were billed most, by currency, within the last 30 and 365 days; ties go to the smaller customer_id.
 --
 -- Key: days, currency, place. In: bill_states, credit_notes, the clock. Credit notes count against it on the day when they
--- were issued. When one of the ten falls out (a voided bill, a day that has passed), the eleventh moves up.
+-- were issued. When one of the ten falls out (a voided bill, a day that has passed), the eleventh moves up. A late or corrected
+-- bill counts on the day that it bears.
 CREATE MATERIALIZED VIEW top_customers_by_window WITH (key = 'days,currency,place') AS
 WITH movements AS (
     SELECT customer_id, currency, billed_on AS day, net AS amount FROM bill_states WHERE state <> 'voided'
