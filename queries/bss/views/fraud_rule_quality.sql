@@ -1,13 +1,13 @@
 -- How good each rule is, by week: what it found, what turned out, what it missed.
 --
--- Key: rule_id, rule_version, week. In: fraud_hits, fraud_alerts, fraud_labels, payment_states. Alerts are those of fraud_alerts, in the
--- week when they were opened. One is right or wrong as whoever resolved it says (truePositive, falsePositive); else it is right when
--- a label that says fraud is of one of its payments, or, naming no payment, of its pivot or customer within seven days (90 after, for
--- F10 and F12, which take their time); wrong when only labels that say no fraud are; undecided else. Weeks of frauds are those of the
--- fraud: frauds counts labels whose kind is the rule, caught those that it hit; amount_prevented is what those that it caught are worth
--- (the label's amount, else the payment's; currencies are not told apart), and hours_to_detect the mean time from the fraud
--- to the first hit. A revoked label turns right into wrong; a label that comes late decides late. A corrected label decides
--- anew.
+-- Key: rule_id, rule_version, week. In: fraud_hits, fraud_alerts, fraud_labels, payment_states. Alerts are those of fraud_alerts,
+-- in the week when they were opened. One is right or wrong as whoever resolved it says (truePositive, falsePositive); else it is
+-- right when a label that says fraud is of one of its payments, or, naming no payment, of its pivot or customer within seven days
+-- (90 after, for F10 and F12, which take their time); wrong when only labels that say no fraud are; undecided else. Weeks of
+-- frauds are those of the fraud: frauds counts labels whose kind is the rule, caught those that it hit; amount_prevented is what
+-- those that it caught are worth (the label's amount, else the payment's; currencies are not told apart), and hours_to_detect the
+-- mean time from the fraud to the first hit. A revoked label turns right into wrong; a label that comes late decides late. A
+-- corrected label decides anew.
 CREATE MATERIALIZED VIEW fraud_rule_quality WITH (key = 'rule_id,rule_version,week') AS
 WITH labels AS (
     SELECT l.label_id, l.kind, l.payment_id, l.pivot, l.customer_id, coalesce(l.amount, p.amount, 0) AS amount,

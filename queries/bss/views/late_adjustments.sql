@@ -1,8 +1,8 @@
 -- What came too late for the five minutes in which it happened, and what was taken back after they were closed.
 --
--- Key: visitor, started_at, kind, booked_on, reason. In: visits_told. started_at is the closed window of activity_5m, booked_on the day
--- (UTC) on which it became known; events is what is to be added: positive for late, negative for voided. An event that is late and
--- voided has no row. A correction that comes after the close is one voided and one late.
+-- Key: visitor, started_at, kind, booked_on, reason. In: visits_told. started_at is the closed window of activity_5m, booked_on
+-- the day (UTC) on which it became known; events is what is to be added: positive for late, negative for voided. An event that is
+-- late and voided has no row. A correction that comes after the close is one voided and one late.
 CREATE MATERIALIZED VIEW late_adjustments WITH (key = 'visitor,started_at,kind,booked_on,reason') AS
 SELECT visitor, started_at, kind, booked_on, reason, sum(events) AS events
 FROM (
