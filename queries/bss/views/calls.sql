@@ -1,9 +1,10 @@
 -- Each call as it is known now: corrected, and not voided.
 --
--- Key: usage_id, event_id. In: usage_records of type voice, usage_amendments. For each field the correction with the greatest version
--- counts; a voided, rejected or doubled record is gone, from its own time on; a recycled one is back. seconds is what it
--- lasted: its duration, else its volume where that is a time. Who calls out and is not named is the line's own number.
-CREATE VIEW calls AS
+-- A row for each record that counts. In: usage_records of type voice, usage_amendments. For each field the correction with the
+-- greatest version counts; a voided, rejected or doubled record is gone, from its own time on; a recycled one is back. seconds is
+-- what it lasted: its duration, else its volume where that is a time. Who calls out and is not named is the line's own number. A
+-- late call stands at its own time.
+CREATE MATERIALIZED VIEW calls AS
 SELECT u.usage_id, u.customer_id, u.account_id, coalesce(a.msisdn, u.msisdn) AS msisdn, u.imsi, u.imei,
        CASE WHEN u.direction = 'in' THEN u.a_party ELSE coalesce(u.a_party, a.msisdn, u.msisdn) END AS a_party, u.b_party,
        u.b_country, u.b_number_type, u.direction, u.cell_id, u.latitude, u.longitude,

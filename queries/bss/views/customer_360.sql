@@ -2,11 +2,12 @@
 --
 -- Key: customer_id. In: customers, orders, subscriptions, invoices, payments, ticket_states, usage_guided, logins, revenue_lines,
 -- rfm, churn_risk, risk_score, fraud_alerts, recommendations, the clock. One row per customer even with nothing. r, f, m and
--- rfm_segment are those of rfm (of the currency with most orders, and the best fifths), churn_risk that of the subscription that is
--- most likely to end, risk_score and risk_band those of the rules, open_alerts the alerts that are open, taken or snoozed;
+-- rfm_segment are those of rfm (of the currency with most orders, and the best fifths), churn_risk that of the subscription that
+-- is most likely to end, risk_score and risk_band those of the rules, open_alerts the alerts that are open, taken or snoozed;
 -- recommendations are the offerings in their order. Events of a merged customer count for the one who goes on; the merged one
--- keeps a row with nothing in it. Late, corrected and cancelled events change what they change in the views it is made of, at the same time. Money
--- is in the currency of the row that it comes from: a customer with several has the sums in currencies that differ left NULL.
+-- keeps a row with nothing in it. Late, corrected and cancelled events change what they change in the views it is made of, at the
+-- same time. Money is in the currency of the row that it comes from: a customer with several has the sums in currencies that
+-- differ left NULL.
 CREATE MATERIALIZED VIEW customer_360 WITH (key = 'customer_id') AS
 WITH facts AS (
     SELECT customer_id, currency, CASE WHEN state NOT IN ('completed', 'cancelled', 'rejected', 'failed') THEN 1 ELSE 0 END AS open_orders,

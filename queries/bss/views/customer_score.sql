@@ -1,9 +1,10 @@
 -- How good a customer is, from 0 to 100, with what each reason gives or takes.
 --
--- Key: customer_id. In: customer_states, customer_roots, rfm, bill_states, payment_states, ticket_states, the clock. from_value: up
--- to 60 by the fifths of rfm (of several currencies the best); from_tenure: 2 a year, up to 20; from_base: 20; less 15 for an overdue bill, 5 a chargeback (up to 15), 2
--- an open ticket (up to 10). Voided bills, closed tickets and corrected payments take their part back. Closed and merged
--- customers have no row; what the merged one did counts for the one who goes on.
+-- Key: customer_id. In: customer_states, customer_roots, rfm, bill_states, payment_states, ticket_states, the clock. from_value:
+-- up to 60 by the fifths of rfm (of several currencies the best); from_tenure: 2 a year, up to 20; from_base: 20; less 15 for an
+-- overdue bill, 5 a chargeback (up to 15), 2 an open ticket (up to 10). Voided bills, closed tickets and corrected payments take
+-- their part back. Closed and merged customers have no row; what the merged one did counts for the one who goes on. A late event
+-- counts as soon as it is known.
 CREATE MATERIALIZED VIEW customer_score WITH (key = 'customer_id') AS
 WITH terms AS (
     SELECT c.customer_id,

@@ -3,7 +3,8 @@
 -- Key: offering_id, currency. In: order_states, order_lines, offering_states. The slope of ln(quantity) on ln(mean price) by
 -- weeks, between -5 and -0.1, where there are 8 weeks or more and 3 prices or more; else the mean of such products of its
 -- category; else -1.2. basis says which; r2 and weeks are those of the product. A product with a list price that was never sold in
--- its currency has a row with 0 weeks. A cancelled order leaves its week, a late one enters it.
+-- its currency has a row with 0 weeks. A cancelled order leaves its week, a late one enters it. An amended order counts as
+-- amended.
 CREATE MATERIALIZED VIEW elasticity WITH (key = 'offering_id,currency') AS
 WITH weekly AS (
     SELECT l.offering_id, l.currency, date_trunc('week', o.ordered_at) AS week, sum(l.quantity) AS quantity,

@@ -6,7 +6,8 @@
 -- state: open; acknowledged (assigned by an event); resolved, with its disposition; snoozed (the event says until when, or the
 -- list snooze holds rule_id/pivot); quiet 24 hours after its last hit when nobody took it; withdrawn when somebody took it and
 -- its hits are gone: then the record stays, without hits. An alert that nobody took and whose cause goes leaves no row.
--- Evidence names the first 20 hits. Replay fires nothing again: the key is the same.
+-- Evidence names the first 20 hits. Replay fires nothing again: the key is the same. A late hit may open an alert earlier, or
+-- join two; a corrected one moves to the alert that it belongs to.
 CREATE MATERIALIZED VIEW fraud_alerts WITH (key = 'rule_id,pivot,opened_at,alert_id') AS
 WITH steps AS (
     SELECT rule_id, pivot, hit_id, happened_at AS hit_at, rule_version, customer_id, score,

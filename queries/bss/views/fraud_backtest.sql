@@ -3,7 +3,8 @@
 -- Key: day. In: fraud_candidate_hits, fraud_velocity, fraud_labels. The candidate (version 2) hits from 4 attempts per instrument and
 -- 6 per customer within 10 minutes. only_live and only_candidate are the payments on which the two differ; right and wrong are
 -- by the labels of those payments. To try another rule, declare a view like this one with its condition: it is computed over
--- the whole log, then kept. The payments themselves are in fraud_backtest_differences.
+-- the whole log, then kept. The payments themselves are in fraud_backtest_differences. Late, corrected and voided attempts and
+-- labels change the counts of their day.
 CREATE MATERIALIZED VIEW fraud_backtest WITH (key = 'day') AS
 WITH candidate AS (
     SELECT payment_id, attempted_at::date AS day FROM fraud_candidate_hits

@@ -1,10 +1,11 @@
 -- F12, by the flow of money: circles of payments, and many who pay one, or one who pays many.
 --
--- Key: pivot. In: money_flows. cycle: two, three or four customers who paid on each other's accounts in a circle, each within 7 days
--- after the one before, the last payment at least half of the first; the smallest customer of the circle names it, `cycle/A>B>C`.
--- fan-in: within 24 hours 5 customers or more paid on the account of one, `fan-in/C`; fan-out: one paid for 5 others, `fan-out/C`. Only
--- payments of one currency are put together; happened_at is the last payment of the last time. When a payment is voided, charged
--- back or corrected, or two of them are merged, the circle opens and the row goes. A late payment counts at its own time.
+-- Key: pivot. In: money_flows. cycle: two, three or four customers who paid on each other's accounts in a circle, each within 7
+-- days after the one before, the last payment at least half of the first; the smallest customer of the circle names it,
+-- `cycle/A>B>C`. fan-in: within 24 hours 5 customers or more paid on the account of one, `fan-in/C`; fan-out: one paid for 5
+-- others, `fan-out/C`. Only payments of one currency are put together; happened_at is the last payment of the last time. When a
+-- payment is voided, charged back or corrected, or two of them are merged, the circle opens and the row goes. A late payment
+-- counts at its own time.
 CREATE MATERIALIZED VIEW fraud_motifs WITH (key = 'pivot') AS
 WITH steps AS (
     SELECT payment_id, from_customer AS a, to_customer AS b, amount, currency, paid_at AS at FROM money_flows

@@ -2,7 +2,8 @@
 --
 -- Key: point_id. In: logins, pay_attempts, calls, fact_voids, entity_lists. pivot is the customer for logins and payments and
 -- the SIM card (IMSI) for calls, the number where no card is named. Logins from an address on the list vpn or mobile_gateway, voided
--- logins and points without coordinates are left out.
+-- logins and points without coordinates are left out. A late point stands at its own time; a corrected payment or call moves
+-- its point.
 CREATE VIEW geo_points AS
 SELECT 'customer/' || l.customer_id AS pivot, l.customer_id, 'login/' || l.event_id AS point_id, l.logged_in_at AS at,
        l.latitude, l.longitude, coalesce(l.accuracy_km, 0) AS accuracy_km, regexp_replace(l.ip, '[.][0-9]+$', '') AS network

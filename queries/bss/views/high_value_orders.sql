@@ -4,7 +4,8 @@
 -- country's orders in its currency that became known in the 30 days before its own day (UTC); with fewer than 20 such orders only the
 -- 1,000 count. threshold says what it was compared with. It is never judged anew: an order that is told late becomes known late and
 -- counts from then on, and one that is amended or cancelled later has been ordered all the same. A cancelled, rejected or failed
--- order leaves the list; it stays in the thresholds.
+-- order leaves the list; it stays in the thresholds. Created told again with a greater version is the correction of what was
+-- first told.
 CREATE MATERIALIZED VIEW high_value_orders WITH (key = 'order_id') AS
 WITH known AS (
     SELECT order_id, country, currency, coalesce(recorded_at, created_at)::date AS day, gross

@@ -4,7 +4,8 @@
 -- more than a day after it happened; future: recorded before it happened; unmatched: usage that nobody pays for (no line, a line
 -- nobody ever had, or nobody had it then, which is in usage_unmatched); rejected: usage that mediation rejected and nobody recycled;
 -- sent twice: usage told again under another id. An unmatched record goes when its line turns up, however late. What could not be
--- read at all is in GET /api/v1/quarantine, with counts by reason in /metrics.
+-- read at all is in GET /api/v1/quarantine, with counts by reason in /metrics. A correction that names another line matches the
+-- record anew.
 CREATE MATERIALIZED VIEW intake_problems WITH (key = 'day,reason,kind,source') AS
 SELECT day, reason, kind, source, count(*) AS events, (array_agg(id ORDER BY id))[1] AS example
 FROM (

@@ -1,8 +1,8 @@
 -- Money that one customer paid on the account of another: who pays whom, each payment.
 --
--- Key: payment_id. In: payment_states, billing_accounts, customer_roots. Payments that were captured or settled, and are neither voided
--- nor charged back. Merged customers count as the one who goes on, so a merge takes away what was paid between the two. A corrected
--- account or customer moves its payment.
+-- Key: payment_id. In: payment_states, billing_accounts, customer_roots. Payments that were captured or settled, and are neither
+-- voided nor charged back. Merged customers count as the one who goes on, so a merge takes away what was paid between the two. A
+-- corrected account or customer moves its payment. A late payment stands at the time when it was tried.
 CREATE MATERIALIZED VIEW money_flows WITH (key = 'payment_id') AS
 SELECT payment_id, from_customer, to_customer, amount, currency, paid_at
 FROM (

@@ -3,7 +3,7 @@
 -- Key: order_id. In: order_states, service_states, usage_records, bill_states, payment_states, the clock. stage is the last
 -- that was reached: created, activated, used, billed, paid, or cancelled. stuck when an order that is not paid or cancelled
 -- has not moved for seven days by the clock. Late events fill in stages that were skipped; a voided bill or failed payment
--- takes its stage back.
+-- takes its stage back. Corrected orders, bills and payments count as they are known now.
 CREATE MATERIALIZED VIEW order_to_cash WITH (key = 'order_id') AS
 WITH activated AS (
     SELECT order_id, min(activated_at) AS at FROM service_states WHERE order_id IS NOT NULL AND activated_at IS NOT NULL GROUP BY order_id

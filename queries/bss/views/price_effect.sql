@@ -1,10 +1,10 @@
 -- What each price change did: units sold in the days before and after it, where it held and elsewhere.
 --
--- Key: price_id, price_version. In: offering_prices, order_states, order_lines, clock_day, the clock. The days are matched: as many full
--- days before as have passed since (days, 28 at most), so that a change of last week is compared with the week before it; the day of
--- the change belongs to those after. Where the price names a region, all others are the control; effect is the growth there less
--- the growth of the control (0 without one). complete when 28 days have passed by the clock. A cancelled order leaves both
--- counts; a corrected price moves its row.
+-- Key: price_id, price_version. In: offering_prices, order_states, order_lines, clock_day, the clock. The days are matched: as
+-- many full days before as have passed since (days, 28 at most), so that a change of last week is compared with the week before
+-- it; the day of the change belongs to those after. Where the price names a region, all others are the control; effect is the
+-- growth there less the growth of the control (0 without one). complete when 28 days have passed by the clock. A cancelled order
+-- leaves both counts; a corrected price moves its row. A late order counts on its own day.
 CREATE MATERIALIZED VIEW price_effect WITH (key = 'price_id,price_version') AS
 WITH sales AS (
     SELECT l.offering_id, coalesce(o.country, 'unknown') AS region, o.ordered_at::date AS day, sum(l.quantity) AS quantity

@@ -4,7 +4,8 @@
 -- customer_states, trending_daily. What is similar to what the customer bought (10) or put in a cart (4), by the sum of weight x
 -- cosine; less what was bought or is subscribed to, what is not sellable (lifecycle other than Active or Launched), and what
 -- is of another region. Places that are left are filled by what trended on the last full day, so they change once a day. A cancelled
--- order ceases to be a reason, and what it held may be recommended again.
+-- order ceases to be a reason, and what it held may be recommended again. Late and corrected orders and carts count as soon as
+-- they are known.
 CREATE MATERIALIZED VIEW recommendations WITH (key = 'customer_id,place') AS
 WITH bought AS (
     SELECT DISTINCT o.customer_id, l.offering_id

@@ -1,11 +1,11 @@
 -- Each country's last seven days beside the seven before, by day and currency: revenue, orders, customers, churn, tickets.
 --
--- Key: day, country, currency. In: revenue_corrected, order_states, subscription_intervals, ticket_states, customer_states. A row stands
--- for each day with revenue. Revenue is net: bills not voided, less credit notes, plus adjustments, on the day of what they set
--- right. z says how far the day's revenue is from the days of the eight weeks before it, in their standard deviations, from 14 such
--- days on. Active customers are those who ordered in the seven days, churned ones those with a subscription that ended in them; tickets
--- are per thousand active customers. A late or voided bill, a cancelled order, a back-dated end and a cancelled ticket change the
--- rows of the days that see them.
+-- Key: day, country, currency. In: revenue_corrected, order_states, subscription_intervals, ticket_states, customer_states. A row
+-- stands for each day with revenue. Revenue is net: bills not voided, less credit notes, plus adjustments, on the day of what
+-- they set right. z says how far the day's revenue is from the days of the eight weeks before it, in their standard deviations,
+-- from 14 such days on. Active customers are those who ordered in the seven days, churned ones those with a subscription that
+-- ended in them; tickets are per thousand active customers. A late or voided bill, a cancelled order, a back-dated end and a
+-- cancelled ticket change the rows of the days that see them.
 CREATE MATERIALIZED VIEW regional_trend WITH (key = 'day,country,currency') AS
 WITH revenue AS (
     SELECT day, country, currency, sum(revenue) AS revenue FROM revenue_corrected GROUP BY day, country, currency

@@ -4,7 +4,8 @@
 -- squares over days 1 to 28, the five sums are exact; low and high are 1.96 standard errors of the daily rest, for the sum of 30
 -- days. by_weekday is the same sum from days that were set right for their weekday (less what the mean of its four days is above or
 -- below the mean of all), with the weekdays of the next 30 days put back. No row where there are less than 14 days since the first
--- revenue. Late and corrected bills change the sums of their day at once; at midnight (UTC) the window moves on.
+-- revenue. Late and corrected bills change the sums of their day at once; at midnight (UTC) the window moves on. Voided ones
+-- are taken off as revenue_booked does.
 CREATE MATERIALIZED VIEW revenue_forecast WITH (key = 'country,currency') AS
 WITH window_days AS (
     SELECT country, currency, day, sum(revenue) AS revenue, 29 - (max(today) - day) AS x, max(today) AS today

@@ -1,11 +1,11 @@
 -- Revenue without tax by the month in which it was earned: a line is spread evenly over the days it covers, and what lies beyond
 -- the month in which it was billed is deferred.
 --
--- Key: month, category, currency. In: bill_lines, credit_note_lines, subscription_intervals. Up to the end of each month the part of the
--- line is rounded to the cent once, so the months of a line add up to it. Where the subscription of the line ends before its period
--- does, what is left is released in the month in which it ends; a credit note for that rest takes it back on its own date. A line
--- without a period counts on its bill's date. A voided bill is earned never; a corrected one is spread anew; an end that is back-dated,
--- or taken back, moves what it released.
+-- Key: month, category, currency. In: bill_lines, credit_note_lines, subscription_intervals. Up to the end of each month the part
+-- of the line is rounded to the cent once, so the months of a line add up to it. Where the subscription of the line ends before
+-- its period does, what is left is released in the month in which it ends; a credit note for that rest takes it back on its own
+-- date. A line without a period counts on its bill's date. A voided bill is earned never; a corrected one is spread anew; an end
+-- that is back-dated, or taken back, moves what it released.
 CREATE MATERIALIZED VIEW revenue_recognition WITH (key = 'month,category,currency') AS
 WITH ends AS (
     SELECT subscription_id, from_at::date AS ended_on

@@ -5,7 +5,7 @@
 -- credit notes. r, f, m are fifths by rank within the currency, 5 the best; ties go by customer_id. A cancelled order, a failed
 -- payment and a voided bill count for nothing; a full refund takes the order out of r and f; what is 365 days old leaves without an
 -- event. A merged customer counts under the one who goes on. champion: r and f 5; loyal: r 4 or 5, f 3 or more; new: r 4 or 5;
--- at risk: r 1 or 2, f 4 or 5; lost: r 1, f 1 or 2.
+-- at risk: r 1 or 2, f 4 or 5; lost: r 1, f 1 or 2. Late and corrected orders, payments and bills count as they are known now.
 CREATE MATERIALIZED VIEW rfm WITH (key = 'customer_id,currency') AS
 WITH bought AS (
     SELECT coalesce(c.goes_on_as, o.customer_id) AS customer_id, o.currency, max(o.ordered_at)::date AS bought_on, count(*) AS orders

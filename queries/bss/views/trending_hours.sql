@@ -3,7 +3,7 @@
 --
 -- Key: offering_id, hour. In: visits, sessions. A visitor with a session of more than 60 views in a minute is a bot: its views
 -- of that session are left out, also those before it was recognised. Voided views are gone. The mean is over 28 days, those
--- without views as 0.
+-- without views as 0. A late or corrected view counts in the hour when it happened.
 CREATE MATERIALIZED VIEW trending_hours WITH (key = 'offering_id,hour') AS
 SELECT offering_id, hour, views,
        coalesce(sum(views) OVER (PARTITION BY offering_id, extract(hour FROM hour) ORDER BY hour

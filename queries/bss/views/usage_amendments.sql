@@ -3,7 +3,8 @@
 -- Key: usage_id. In: usage_corrections, usage_verdicts, usage_records. For each field the correction with the greatest version that
 -- speaks of it counts; volume_version and duration_version say which that was. A recycled record counts again. Of events with one
 -- network_record_id and time (without one: with one usage_id), under several ids, the one with the smallest usage_id and event_id
--- counts; sent_again names the others.
+-- counts; sent_again names the others. A correction or a verdict may come before its record, or long after it; a voided record
+-- keeps its row here.
 CREATE MATERIALIZED VIEW usage_amendments WITH (key = 'usage_id') AS
 SELECT usage_id, max(volume) AS volume, max(duration_s) AS duration_s, max(msisdn) AS msisdn, max(usage_type) AS usage_type,
        max(started_at) AS started_at, max(verdict) AS verdict, max(volume_version) AS volume_version,

@@ -2,7 +2,8 @@
 --
 -- In: usage_guided, offering_prices. before and upto are the quantity of the charge in the period before and with this record, in the
 -- order of time and id, what is included taken off; total is that of the whole period. A record whose offering has no usage price
--- then has no row, and is in usage_unpriced.
+-- then has no row, and is in usage_unpriced. A row for each record. Late, corrected and voided records move all that come after
+-- them in their period.
 CREATE VIEW usage_priced AS
 SELECT x.*, greatest(cumulated - quantity - included, 0) AS before, greatest(cumulated - included, 0) AS upto,
        CASE WHEN model = 'volume' THEN greatest(in_period - included, 0) END AS total

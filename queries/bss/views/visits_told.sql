@@ -1,10 +1,11 @@
 -- What visitors and customers were told to have done in the shop, also where that was taken back: views, searches, carts, ratings,
 -- clicks.
 --
--- Key: event_id. In: interactions, cart_events, fact_voids. kind is view, search, cart, rating or campaign. visitor is the customer;
--- where nobody is logged in, the one who logged in within the same session, before or after; else the anonymous visitor. voided_at
--- is when it was first known to be taken back or corrected; a correction is an event of its own.
-CREATE VIEW visits_told AS
+-- A row for each event. In: interactions, cart_events, fact_voids. kind is view, search, cart, rating or campaign. visitor is the
+-- customer; where nobody is logged in, the one who logged in within the same session, before or after; else the anonymous
+-- visitor. voided_at is when it was first known to be taken back or corrected; a correction is an event of its own. A late event
+-- stands at the time when it happened.
+CREATE MATERIALIZED VIEW visits_told AS
 SELECT e.event_id, e.session_id, coalesce(e.customer_id, s.customer_id) AS customer_id,
        coalesce(e.customer_id, s.customer_id, 'anonymous/' || coalesce(e.anonymous_id, e.session_id, e.event_id)) AS visitor,
        e.kind, e.offering_id, e.happened_at, e.recorded_at, v.voided_at
