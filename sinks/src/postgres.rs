@@ -13,7 +13,7 @@
 //! Every delivery is one transaction: the guarded row first, so that writers come one after the other and each sees whether it is
 //! still the one; then the rows. Only unnamed statements are used and nothing is set for longer than a transaction, so that a
 //! PgBouncer in transaction mode may stand between.
-mod address;
+pub(crate) mod address;
 mod cells;
 mod guard;
 mod read;

@@ -59,8 +59,9 @@ pub fn disk_full(world: &mut World, round: u64) {
     while_it_runs(world, |world, life| {
         for _ in 0..2 {
             let filler = disk.0.join("filler");
-            let mut out = std::fs::File::create(&filler).unwrap();
-            _ = std::io::copy(&mut std::io::repeat(0), &mut out);
+            // It ends where the disk does.
+            _ = std::fs::File::create(&filler)
+                .map(|mut out| std::io::copy(&mut std::io::repeat(0), &mut out));
             injected(world, "disk full");
             load(world, life, 3);
             until("503", life, |life| {
