@@ -188,7 +188,9 @@ mod tests {
         };
         assert_eq!(sinks(&["a", "b"], None).unwrap().as_deref(), Some("a.quarantine"));
         assert_eq!(sinks(&["a"], Some("dead")).unwrap().as_deref(), Some("dead"));
-        for (topics, topic) in [(&["a"][..], Some("off")), (&["^a.*"], None), (&["a", "^a[.].*"], None)] {
+        for (topics, topic) in
+            [(&["a"][..], Some("off")), (&["^a.*"][..], None), (&["a", "^a[.].*"][..], None)]
+        {
             assert_eq!(sinks(topics, topic).unwrap(), None);
         }
         assert!(sinks(&["^a.*"], Some("ab")).unwrap_err().to_string().contains("those that are read"));
