@@ -245,7 +245,7 @@ impl Sink for Kafka {
         self.writer = None;
         let writer = self.take_over()?;
         let held = writer.progress.held();
-        self.reach.note(held.time);
+        self.reach.hold(held.time);
         self.writer = Some(writer);
         Ok(held)
     }
@@ -258,8 +258,9 @@ impl Sink for Kafka {
             self.writer = Some(writer);
             return Err(moved);
         }
-        self.reach.note(Some(delivery.to));
+        self.reach.attempt(delivery.to);
         self.deliver(&mut writer, delivery)?;
+        self.reach.hold(Some(delivery.to));
         self.writer = Some(writer);
         Ok(())
     }

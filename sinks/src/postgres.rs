@@ -13,7 +13,7 @@
 //! Every delivery is one transaction: the guarded row first, so that writers come one after the other and each sees whether it is
 //! still the one; then the rows. Only unnamed statements are used and nothing is set for longer than a transaction, so that a
 //! PgBouncer in transaction mode may stand between.
-mod address;
+pub(crate) mod address;
 mod cells;
 mod guard;
 mod read;
@@ -87,7 +87,7 @@ impl Sink for Postgres {
         self.writer = None;
         let (address, names) = (&self.address, &self.names);
         let (writer, held) = within(&self.runtime, guard::take_over(address, names, self.reach))?;
-        self.reach.note(held.time);
+        self.reach.hold(held.time);
         self.writer = Some(writer);
         Ok(held)
     }
@@ -96,13 +96,14 @@ impl Sink for Postgres {
         // Whatever goes wrong, the connection is given up: its transaction ends, and opening says what was kept.
         let mut writer =
             self.writer.take().ok_or_else(|| SinkError::Retry("the store was not opened".into()))?;
-        self.reach.note(Some(delivery.to));
+        self.reach.attempt(delivery.to);
         let names = &self.names;
         let done = within(&self.runtime, async move {
             write::apply(&mut writer, names, delivery).await?;
             Ok(writer)
         });
         self.writer = Some(done?);
+        self.reach.hold(Some(delivery.to));
         Ok(())
     }
 

@@ -335,7 +335,7 @@ impl Sink for Redis {
     fn open(&mut self) -> Result<Held, SinkError> {
         self.owned = None;
         let (owned, positions) = self.take_over()?;
-        self.reach.note(owned.time.max(owned.pending));
+        self.reach.hold(owned.time);
         let views = owned.tables.iter().map(|(name, table)| (name.clone(), table.definition)).collect();
         let held = Held { time: owned.time, positions, views };
         self.owned = Some(owned);
@@ -346,9 +346,10 @@ impl Sink for Redis {
         let Some(mut owned) = self.owned.take() else {
             return Err(SinkError::Retry("redis: the store was not opened".into()));
         };
-        self.reach.note(Some(delivery.to));
+        self.reach.attempt(delivery.to);
         self.check(&mut owned)?;
         self.deliver(&mut owned, delivery)?;
+        self.reach.hold(Some(delivery.to));
         self.owned = Some(owned);
         Ok(())
     }

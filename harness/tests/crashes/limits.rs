@@ -59,8 +59,9 @@ pub fn disk_full(world: &mut World, round: u64) {
     while_it_runs(world, |world, life| {
         for _ in 0..2 {
             let filler = disk.0.join("filler");
-            let mut out = std::fs::File::create(&filler).unwrap();
-            _ = std::io::copy(&mut std::io::repeat(0), &mut out);
+            // It ends where the disk does.
+            _ = std::fs::File::create(&filler)
+                .map(|mut out| std::io::copy(&mut std::io::repeat(0), &mut out));
             injected(world, "disk full");
             load(world, life, 3);
             until("503", life, |life| {
@@ -145,11 +146,11 @@ pub fn snapshots(world: &mut World, round: u64) {
     }
 }
 
-/// Its clock is another one: `CLOCK` holds the seconds by which it is off, and can be changed while it runs.
+/// Its clock is another one: `CLOCK` holds the seconds by which it is off, and can be changed while it runs. Rust asks `clock_gettime`;
+/// librdkafka's waits go by `gettimeofday` and the kernel's clock, which must agree, and are left alone.
 const CLOCK: &str = r#"
 #define _GNU_SOURCE
 #include <time.h>
-#include <sys/time.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <fcntl.h>
@@ -167,20 +168,6 @@ int clock_gettime(clockid_t id, struct timespec *now) {
     int done = syscall(SYS_clock_gettime, id, now);
     if (done == 0 && off && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) now->tv_sec += *off;
     return done;
-}
-int gettimeofday(struct timeval *restrict now, void *restrict zone) {
-    struct timespec at;
-    (void)zone;
-    clock_gettime(CLOCK_REALTIME, &at);
-    now->tv_sec = at.tv_sec;
-    now->tv_usec = at.tv_nsec / 1000;
-    return 0;
-}
-time_t time(time_t *out) {
-    struct timespec at;
-    clock_gettime(CLOCK_REALTIME, &at);
-    if (out) *out = at.tv_sec;
-    return at.tv_sec;
 }
 "#;
 

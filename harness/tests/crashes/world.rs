@@ -171,8 +171,7 @@ impl World {
                 spec.options.iter().map(|(key, value)| format!("{key:?} = {value:?}\n")).collect();
             format!("[[sink]]\nname = {:?}\nkind = {:?}\n{options}\n", spec.name, spec.kind)
         });
-        let text = format!("[quarantine]\ntopic = \"off\"\n\n{}", written.collect::<String>());
-        std::fs::write(self.folder.path().join("tallyflow.toml"), text).unwrap();
+        std::fs::write(self.folder.path().join("tallyflow.toml"), written.collect::<String>()).unwrap();
     }
 
     /// A folder that goes with the world.
