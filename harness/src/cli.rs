@@ -216,6 +216,9 @@ struct Serve {
     /// The stores outside, in the file only: `[[sink]]` with name, kind, views and what the kind takes.
     #[arg(skip)]
     sink: Vec<BTreeMap<String, toml::Value>>,
+    /// What becomes of records that do not count, beside the table, where Kafka is the log; in the file only.
+    #[arg(skip)]
+    quarantine: config::DeadLetters,
     /// How far snapshots of the inputs are apart, so that a restart need not read the whole log; one is written at a clean end too; or
     /// off [default: 5m].
     #[arg(long, value_name = "TIME|off")]

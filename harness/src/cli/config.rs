@@ -7,6 +7,7 @@ use crate::outlets::spec::Spec;
 use crate::pipeline::Setting;
 use queries::wire::access::Access;
 use sources::kafka::KafkaConfig;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A serving process, all filled in.
@@ -19,6 +20,49 @@ pub(super) struct Settled {
     pub(super) setting: Setting,
     /// The processes, if there are several.
     pub(super) hosts: Option<Hosts>,
+}
+
+/// `[quarantine]` of the file.
+#[derive(Debug, Default, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DeadLetters {
+    /// The topic; `off` for none. Without it that of the log, with `.quarantine` behind it.
+    topic: Option<String>,
+}
+
+/// The view and the sink by which records that do not count come to a topic.
+pub(super) const DEAD_LETTERS: &str = "dead_letters";
+
+impl DeadLetters {
+    /// The sink; none where it is off, or where nothing says which topic is meant. What is written must not be read again as events.
+    fn sink(&self, kafka: &KafkaConfig) -> Result<Option<Spec>, String> {
+        let topic = match self.topic.as_deref() {
+            Some("off") => return Ok(None),
+            Some(topic) if kafka.reads(topic) => {
+                return Err(format!(
+                    "topic {topic:?} is one of those that are read: name another, or \"off\""
+                ));
+            }
+            Some(topic) => topic.to_owned(),
+            None => {
+                let topic = kafka.produce_topic().map(|topic| format!("{topic}.quarantine"));
+                match topic.filter(|topic| !kafka.reads(topic)) {
+                    Some(topic) => topic,
+                    None => return Ok(None),
+                }
+            }
+        };
+        let mut options =
+            BTreeMap::from([("brokers".to_owned(), kafka.brokers.clone()), ("topic".to_owned(), topic)]);
+        let properties = kafka.properties.iter().map(|(key, value)| (format!("kafka.{key}"), value.clone()));
+        options.extend(properties);
+        Ok(Some(Spec {
+            name: DEAD_LETTERS.into(),
+            kind: "kafka".into(),
+            views: Some(vec![DEAD_LETTERS.into()]),
+            options,
+        }))
+    }
 }
 
 impl KafkaFlags {
@@ -68,6 +112,7 @@ pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
         kafka,
         kafka_flags: KafkaFlags::default(),
         sink: file.sink,
+        quarantine: file.quarantine,
         snapshot_every: flags.snapshot_every.or(file.snapshot_every),
         snapshots_kept: flags.snapshots_kept.or(file.snapshots_kept),
     })
@@ -95,7 +140,10 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
     if let Some(kafka) = &setting.kafka {
         kafka.check().map_err(|why| refused("kafka", &why))?;
     }
-    let sinks = serve.sink.iter().map(Spec::from_table).collect::<Result<_, _>>()?;
+    let mut sinks = serve.sink.iter().map(Spec::from_table).collect::<Result<Vec<_>, _>>()?;
+    if let Some(kafka) = &setting.kafka {
+        sinks.extend(serve.quarantine.sink(kafka).map_err(|why| refused("quarantine", &why))?);
+    }
     setting.sinks = Some(sinks);
     match serve.snapshot_every.as_deref() {
         None => {}
@@ -137,6 +185,26 @@ mod tests {
         for (every, kept) in [("never", None), ("0s", None), ("5m", Some(0))] {
             assert!(settled(every, kept).is_err(), "{every}");
         }
+    }
+
+    #[test]
+    fn dead_letters_go_to_a_topic_that_is_not_read() {
+        let sinks = |topics: &[&str], topic: Option<&str>| {
+            let topics = topics.iter().map(|topic| topic.to_string()).collect();
+            let kafka = Some(KafkaConfig { brokers: "b:1".into(), topics, ..KafkaConfig::default() });
+            let quarantine = DeadLetters { topic: topic.map(str::to_owned) };
+            let settled = settle(Serve { kafka, quarantine, ..Serve::default() }, 1)?;
+            let sinks = settled.setting.sinks.unwrap_or_default();
+            Ok::<_, Error>(sinks.first().map(|sink| sink.options["topic"].clone()))
+        };
+        assert_eq!(sinks(&["a", "b"], None).unwrap().as_deref(), Some("a.quarantine"));
+        assert_eq!(sinks(&["a"], Some("dead")).unwrap().as_deref(), Some("dead"));
+        for (topics, topic) in
+            [(&["a"][..], Some("off")), (&["^a.*"][..], None), (&["a", "^a[.].*"][..], None)]
+        {
+            assert_eq!(sinks(topics, topic).unwrap(), None);
+        }
+        assert!(sinks(&["^a.*"], Some("ab")).unwrap_err().to_string().contains("those that are read"));
     }
 
     #[test]

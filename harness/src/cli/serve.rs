@@ -1,5 +1,5 @@
 //! `tallyflow run`: the pipeline and the API, until a signal or a failure ends both.
-use super::config::{Settled, merge, settle};
+use super::config::{DEAD_LETTERS, Settled, merge, settle};
 use super::{Cluster, Run, workers};
 use crate::Error;
 use crate::cluster::follow::follow;
@@ -7,8 +7,10 @@ use crate::cluster::greet::Terms;
 use crate::cluster::hosts::Hosts;
 use crate::cluster::lead::Lead;
 use crate::data::Data;
+use crate::host::Process;
 use crate::pipeline::Pipeline;
 use crate::ticks::End;
+use queries::api::host::Host;
 use queries::api::{ApiConfig, serve};
 use queries::wire::access::Access;
 use std::io::Write;
@@ -143,10 +145,14 @@ async fn wait(pipeline: &Pipeline, over: impl Future<Output = ()>) -> Result<(),
     let failure = async {
         loop {
             tokio::time::sleep(LOOK).await;
-            if !said && queries::api::host::Host::ready(&**pipeline.process()).is_ok() {
+            if !said && pipeline.process().ready().is_ok() {
                 said = true;
                 // Nobody may be listening to it any more.
                 _ = writeln!(std::io::stdout(), "{}", ready(pipeline, began.elapsed()));
+                let process = pipeline.process().clone();
+                if pipeline.shared().outlets.get(DEAD_LETTERS).is_some() {
+                    _ = tokio::task::spawn_blocking(move || dead_letters(&process)).await;
+                }
             }
             if pipeline.visible().now().failure.is_some() {
                 return;
@@ -160,6 +166,16 @@ async fn wait(pipeline: &Pipeline, over: impl Future<Output = ()>) -> Result<(),
         () = over => {}
     }
     Ok(())
+}
+
+/// Declares the view of records that do not count, unless there is one: the sink of its name waits for it.
+fn dead_letters(process: &Process) {
+    let known = process.catalogue().get(DEAD_LETTERS).is_some();
+    let sql =
+        format!("CREATE MATERIALIZED VIEW {DEAD_LETTERS} WITH (key = 'id') AS SELECT * FROM quarantine");
+    if !known && let Err(why) = process.declare(&sql) {
+        eprintln!("tallyflow: records that do not count come to no topic: {why}");
+    }
 }
 
 /// What the start took: from the opened data to the first answer for all that was in the log.

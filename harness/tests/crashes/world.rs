@@ -171,7 +171,8 @@ impl World {
                 spec.options.iter().map(|(key, value)| format!("{key:?} = {value:?}\n")).collect();
             format!("[[sink]]\nname = {:?}\nkind = {:?}\n{options}\n", spec.name, spec.kind)
         });
-        std::fs::write(self.folder.path().join("tallyflow.toml"), written.collect::<String>()).unwrap();
+        let text = format!("[quarantine]\ntopic = \"off\"\n\n{}", written.collect::<String>());
+        std::fs::write(self.folder.path().join("tallyflow.toml"), text).unwrap();
     }
 
     /// A folder that goes with the world.

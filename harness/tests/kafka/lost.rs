@@ -201,3 +201,25 @@ fn a_row_that_is_too_long_for_its_topic_stops_nothing_and_is_told() {
     assert_eq!((&now[r#"{"amount":1}"#], rows(&pipeline.memory().read())["longest"].len()), (&None, 300));
     pipeline.finish(End::Now).unwrap();
 }
+
+#[test]
+fn records_that_do_not_count_come_to_a_topic_of_their_own() {
+    let topics = Topics::new(&SHARED.url(), 1);
+    let target = format!("{}.quarantine", topics.name);
+    topics.send(0, &[sale(0, 1), "poison".to_owned(), sale(1, 1)]);
+    let world = World::new();
+    for (life, (wanted, more)) in [(1, None), (2, Some("again"))].into_iter().enumerate() {
+        let mut process = crate::run(&world.data(), &world.folder.path().join("catalogue"), &topics);
+        topics.send(0, &more.map(str::to_owned).into_iter().collect::<Vec<_>>());
+        wait_until("the topic", || held(&target).len() == wanted);
+        process.kill().unwrap();
+        process.wait().unwrap();
+        let rows = held(&target);
+        let first: serde_json::Value = serde_json::from_str(rows[r#"{"id":1}"#].as_ref().unwrap()).unwrap();
+        assert_eq!(
+            (&first["rule"], &first["payload"]),
+            (&"json".into(), &"poison".into()),
+            "life {life}: {rows:?}"
+        );
+    }
+}
