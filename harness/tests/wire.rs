@@ -1,5 +1,8 @@
 //! The PostgreSQL wire protocol, by a driver that others wrote, against a whole engine.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+#[path = "wire/texts.rs"]
+mod texts;
+
 use harness::{Config, Tallyflow};
 use queries::wire::access::Access;
 use queries::wire::{Limits, serve};
@@ -7,6 +10,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use texts::TEXTS;
 use tokio::runtime::Runtime;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -83,51 +87,6 @@ async fn all(client: &Client, cases: &[(&str, &str)]) {
 const TABLES: &str = "CREATE TABLE t (id INT PRIMARY KEY, name TEXT NOT NULL, amount NUMERIC(12, 2), big BIGINT,
     small SMALLINT, real REAL, float DOUBLE PRECISION, yes BOOLEAN, day DATE, at TIMESTAMP, zoned TIMESTAMPTZ);
     CREATE MATERIALIZED VIEW totals AS SELECT name, count(*) AS n, sum(amount) AS total FROM t GROUP BY name";
-
-const TEXTS: &[(&str, &str)] = &[
-    (
-        "INSERT INTO t VALUES (1, 'a', 10.5, 9000000000, 7, 1.5, 0.1, true, '2024-02-29', '2024-02-29 12:30:00.25', '2024-02-29 12:30:00Z'),
-         (2, 'it''s', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
-        "#2",
-    ),
-    (
-        "SELECT * FROM t ORDER BY id",
-        "1|a|10.50|9000000000|7|1.5|0.1|t|2024-02-29|2024-02-29 12:30:00.25|2024-02-29 12:30:00+00/2|it's|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL/#2",
-    ),
-    ("SELECT * FROM totals ORDER BY name", "a|1|10.50/it's|1|NULL/#2"),
-    ("SELECT 1; SELECT 2 -- two; only\n; ;", "1/#1/2/#1"),
-    (";", "#0"),
-    ("SELEC 1", "! 42601"),
-    ("SELECT 'a", "! 42601"),
-    ("SELECT * FROM nothing", "! 42P01"),
-    ("SELECT nothing FROM t", "! 42703"),
-    ("SELECT 1 / (id - 1) FROM t", "! 22012"),
-    ("INSERT INTO t (id, name) VALUES (1, 'again')", "! 23505"),
-    ("INSERT INTO t (id) VALUES (9)", "! 23502"),
-    ("CREATE TABLE t (id INT)", "! 42P07"),
-    ("DROP TABLE t", "! 2BP01"),
-    ("COPY t FROM STDIN", "! 0A000"),
-    ("COPY t TO '/tmp/t'", "! 0A000"),
-    ("SUBSCRIBE nothing", "! 42P01"),
-    ("SUBSCRIBE (SELECT 1)", "! 0A000"),
-    ("SELECT $1", "! 42P02"),
-    ("SHOW server_version", "16.6/#1"),
-    ("SHOW nothing", "! 42704"),
-    ("SET application_name = 'x'; SHOW application_name", "#0/x/#1"),
-    ("SET TIME ZONE 'Europe/Berlin'", "! 0A000"),
-    ("SELECT current_schema(), current_database()", "public|tallyflow/#1"),
-    ("SELECT typname FROM pg_catalog.pg_type WHERE oid = 23", "int4/#1"),
-    (
-        "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1",
-        "t|BASE TABLE/totals|VIEW/#2",
-    ),
-    (
-        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'totals' ORDER BY ordinal_position",
-        "name|text/n|bigint/total|numeric/#3",
-    ),
-    ("SELECT relname FROM pg_class c JOIN t ON t.name = c.relname", "! 0A000"),
-    ("DELETE FROM t WHERE id = 2", "#1"),
-];
 
 #[test]
 fn texts_of_statements_are_answered_as_postgres_does() {

@@ -34,13 +34,15 @@ WHERE c.mrr IS NOT NULL AND c.balance_due IS NOT NULL
 GROUP BY c.customer_id
 HAVING sum(f.products) <> 0 OR sum(f.mrr) <> 0 OR sum(f.due) <> 0 OR sum(f.orders) <> 0;
 
--- What was done in sessions is what was done in the shop.
+-- What was done in sessions is what was done in five minutes, with what came late.
 CREATE MATERIALIZED VIEW inv_sessions_are_activity AS
 SELECT visitor, sum(events) AS astray
 FROM (
     SELECT visitor, events FROM sessions
     UNION ALL
     SELECT visitor, -events FROM activity_5m
+    UNION ALL
+    SELECT visitor, -events FROM late_adjustments
 ) f
 GROUP BY visitor
 HAVING sum(events) <> 0;
