@@ -10,6 +10,7 @@
 //! | `words` | types as CREATE TABLE spells them |
 //! | `rows` | the columns of a table's changes: casts, constraints, keys |
 mod describe;
+mod forms;
 mod read;
 mod rows;
 mod script;
@@ -187,6 +188,17 @@ impl Session {
                     inner.host.declare(&piece.sql)?;
                 }
                 done(&tag)
+            }
+            Act::Replace { name, sql } => {
+                // The new one is looked at before the old one goes.
+                let mut catalogue = inner.host.catalogue();
+                if catalogue.get(&name).is_some() {
+                    catalogue.drop(&name)?;
+                    catalogue.declare(&sql)?;
+                    inner.drop_named(&name, QueryKind::Table, false)?;
+                }
+                inner.host.declare(&sql)?;
+                done("CREATE TABLE")
             }
             Act::Drop { names, kind, if_exists, cascade, tag } => {
                 for name in names {

@@ -8,6 +8,7 @@ use crate::lower::clock;
 use crate::lower::names::shown;
 use crate::lower::planner::{self, Relation};
 use crate::lower::repeated::bounded;
+use crate::lower::ties;
 use crate::rewrite::functions;
 use crate::{DeclareError, Declared};
 use arrow::array::RecordBatch;
@@ -90,7 +91,7 @@ impl Inner {
         if !given.parameters.is_empty() {
             plan = plan.with_param_values(given.parameters.to_vec()).map_err(from_datafusion)?;
         }
-        let plan = planner::analyse(plan)?;
+        let plan = ties::settled(planner::analyse(plan)?).map_err(from_datafusion)?;
         let mut known = given.overlay;
         let wanted: Vec<String> = names(&plan).map_err(from_datafusion)?;
         let wanted: Vec<String> = wanted.into_iter().filter(|name| !known.contains_key(name)).collect();

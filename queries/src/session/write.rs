@@ -1,4 +1,5 @@
 //! INSERT, UPDATE, DELETE and TRUNCATE: the rows that come and go are computed here, and kept by the log as one event.
+use super::forms::{self, is_default, typed_texts, with_defaults};
 use super::read::{Given, Overlay};
 use super::rows::{self, Conflict, at, changes, conflicts, duplicate, fitted};
 use super::script::{deleted_from, own_query, plain_name, quoted, target};
@@ -7,15 +8,14 @@ use super::{Answer, Inner, internal};
 use crate::catalogue::system::takes_statements;
 use crate::declare::create::defaults;
 use crate::declare::text::statements;
-use crate::rewrite::expression;
 use crate::{DeclareError, Declared};
 use arrow::array::RecordBatch;
 use dataflows::Table;
 use datafusion::common::ScalarValue;
 use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{
-    AssignmentTarget, ColumnOption, CreateTable, Delete, Expr, Ident, Insert, OnConflictAction, OnInsert,
-    Query, SelectItem, SetExpr, Statement, TableConstraint, TableObject, Update, Value,
+    AssignmentTarget, ColumnOption, CreateTable, Delete, Expr, Insert, OnConflictAction, OnInsert, Query,
+    SelectItem, Statement, TableConstraint, TableObject, Update,
 };
 use sources::decode::{Mapping, changes as log};
 use std::collections::HashMap;
@@ -207,25 +207,37 @@ impl Inner {
             let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
             RecordBatch::try_new(schema, all).map_err(internal)
         });
-        fitted(table, &batches.collect::<Result<Vec<_>, _>>()?)
+        self.formed(table, &batches.collect::<Result<Vec<_>, _>>()?)
     }
 
     /// The DEFAULT of each column.
     fn defaults(&self, table: &Table) -> Result<Vec<Option<Expr>>, DeclareError> {
-        let catalogue = self.host.catalogue();
-        let sql = catalogue.entry(&table.name).map(|entry| entry.sql.clone()).unwrap_or_default();
-        let parsed = statements(&sql)?.pop().map(|(parsed, _)| parsed);
-        let list = match parsed {
-            Some(Parsed::Statement(inner)) => match *inner {
-                Statement::CreateTable(create) => defaults(&create),
-                _ => vec![],
-            },
-            _ => vec![],
-        };
+        let list = self.created(table)?.map(|create| defaults(&create)).unwrap_or_default();
         let of = |name: &str| {
             list.iter().find(|(column, _)| column == name).and_then(|(_, default)| default.clone())
         };
         Ok(table.schema.fields().iter().map(|field| of(field.name())).collect())
+    }
+
+    /// The statement that created a table.
+    fn created(&self, table: &Table) -> Result<Option<CreateTable>, DeclareError> {
+        let catalogue = self.host.catalogue();
+        let sql = catalogue.entry(&table.name).map(|entry| entry.sql.clone()).unwrap_or_default();
+        Ok(match statements(&sql)?.pop() {
+            Some((Parsed::Statement(inner), _)) => match *inner {
+                Statement::CreateTable(create) => Some(create),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    /// Rows of a table in the forms that its columns keep.
+    fn formed(&self, table: &Table, batches: &[RecordBatch]) -> Result<RecordBatch, DeclareError> {
+        match self.created(table)? {
+            Some(create) => forms::formed(&create, fitted(table, batches)?),
+            None => fitted(table, batches),
+        }
     }
 
     /// The value of an expression without columns.
@@ -315,7 +327,7 @@ impl Inner {
             let columns: Vec<usize> = (from..from + count).collect();
             found.rows.iter().map(|batch| batch.project(&columns).map_err(internal)).collect()
         };
-        Ok(Change { taken: fitted(table, &half(0)?)?, given: fitted(table, &half(count)?)? })
+        Ok(Change { taken: fitted(table, &half(0)?)?, given: self.formed(table, &half(count)?)? })
     }
 
     pub(super) fn delete(&self, delete: &Delete, parameters: &[ScalarValue]) -> Result<Answer, DeclareError> {
@@ -351,6 +363,11 @@ impl Inner {
         parameters: &[ScalarValue],
     ) -> Result<Answer, DeclareError> {
         let name = plain_name(&create.name)?;
+        if create.or_replace {
+            return Err(DeclareError::Unsupported(format!(
+                "OR REPLACE with AS is not supported: write DROP TABLE IF EXISTS {name} before it"
+            )));
+        }
         let done = |rows: usize| Ok(Answer::Done { tag: format!("SELECT {rows}") });
         if create.if_not_exists && self.host.catalogue().get(&name).is_some() {
             return done(0);
@@ -390,7 +407,7 @@ impl Inner {
             RecordBatch::try_new(schema, columns).map_err(internal)
         });
         let filled = cast.collect::<Result<Vec<_>, _>>().and_then(|rows| {
-            let given = fitted(table, &rows)?;
+            let given = self.formed(table, &rows)?;
             duplicate(table, &given, &rows::repeated(table, &given)?)?;
             let change = Change { taken: given.slice(0, 0), given };
             self.write(&mut self.writer(), &mapping, &change)?;
@@ -453,45 +470,5 @@ impl Inner {
         let overlay = Overlay::from([(table.name.to_string(), (rows.schema(), vec![rows]))]);
         let found = self.find(*query, Given { overlay, ..Given::default() })?;
         Ok(Answer::Rows { schema: found.schema, rows: found.rows, time: found.time })
-    }
-}
-
-fn is_default(word: &Ident) -> bool {
-    word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default")
-}
-
-/// Puts defaults in the places of DEFAULT; how many values a row of VALUES has.
-fn with_defaults(query: &mut Query, columns: &[usize], defaults: &[Option<Expr>]) -> Option<usize> {
-    let SetExpr::Values(values) = query.body.as_mut() else { return None };
-    for row in &mut values.rows {
-        for (expr, column) in row.iter_mut().zip(columns) {
-            if matches!(expr, Expr::Identifier(word) if is_default(word)) {
-                let null = Expr::value(Value::Null);
-                *expr = defaults[*column].clone().unwrap_or(null);
-            }
-        }
-    }
-    values.rows.first().map(|row| row.len())
-}
-
-/// Casts texts to the types of their columns where they stand in one column of VALUES with other values: `('NaN'), (1.5)`.
-fn typed_texts(query: &mut Query, columns: &[usize], table: &Table) {
-    let SetExpr::Values(values) = query.body.as_mut() else { return };
-    let text =
-        |expr: &Expr| matches!(expr, Expr::Value(value) if value.value.clone().into_string().is_some());
-    let null = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value == Value::Null);
-    for (place, column) in columns.iter().enumerate() {
-        let cells = || values.rows.iter().filter_map(|row| row.get(place));
-        if !cells().any(text) || cells().all(|cell| text(cell) || null(cell)) {
-            continue;
-        }
-        let target = sql_type(table.schema.field(*column).data_type());
-        for cell in values.rows.iter_mut().filter_map(|row| row.get_mut(place)).filter(|cell| text(cell)) {
-            if let Some(cast) =
-                target.as_ref().ok().and_then(|to| expression(&format!("CAST({cell} AS {to})")).ok())
-            {
-                *cell = cast;
-            }
-        }
     }
 }

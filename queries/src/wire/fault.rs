@@ -40,7 +40,8 @@ fn state(why: &DeclareError) -> &'static str {
 }
 
 fn known(text: &str) -> Option<&'static str> {
-    const WORDS: [(&str, &str); 27] = [
+    const WORDS: [(&str, &str); 28] = [
+        ("value too long", "22001"),
         ("duplicate key", "23505"),
         ("divide by zero", "22012"),
         ("division by zero", "22012"),
