@@ -1,19 +1,24 @@
 //! `Engine`: the handle to the workers, and `Collector`, which puts their shares of an answer together.
+mod cluster;
 mod collect;
+mod order;
 
+pub use cluster::{Cluster, State, Tell};
 pub use collect::{Beside, Collector};
+pub use order::{Fed, Order};
 
 use crate::contain;
-use crate::ward::Ward;
 use crate::worker::{Command, Local, Report};
 use crate::{Delta, Failure, Mode, Plan, Table, Time, View};
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use differential_dataflow::trace::ExertionLogic;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+use timely::communication::AllocatorBuilder;
 
 /// What one worker hands over: its share of the changes of views that are complete up to a time.
 pub struct Output {
@@ -41,7 +46,12 @@ pub struct Seal {
 
 /// The running workers: threads that each keep a share of every view.
 pub struct Engine {
+    /// Those of this process.
     workers: Vec<Handle>,
+    processes: usize,
+    /// Tells the other processes.
+    others: Option<Tell>,
+    state: Arc<State>,
     /// Commands reach every worker in the order in which this lock was taken.
     order: Mutex<()>,
     thread: JoinHandle<()>,
@@ -49,11 +59,40 @@ pub struct Engine {
     bytes_max: usize,
 }
 
+/// What a dataflow holds and takes, at all workers together.
+#[derive(Clone, Debug, Default)]
+pub struct Cost {
+    /// A table, a view, or an arrangement by its key and plan.
+    pub dataflow: String,
+    /// Who reads it, of an arrangement.
+    pub users: Vec<String>,
+    /// Seconds at work; 0 unless counted ([`Engine::count_busy`]).
+    pub seconds: f64,
+    /// Rows of state.
+    pub rows: usize,
+    /// Bytes of state, about.
+    pub bytes: usize,
+}
+
 struct Handle {
     commands: Sender<Command>,
     thread: Thread,
     report: Arc<Mutex<Report>>,
 }
+
+impl Handle {
+    fn tell(&self, command: Command) {
+        // A worker that is gone has stopped the process already.
+        _ = self.commands.send(command);
+        self.thread.unpark();
+    }
+}
+
+/// What timely sends by, and what must live as long.
+type Built = (Vec<AllocatorBuilder>, Box<dyn std::any::Any + Send>);
+
+/// How often the end of the workers is looked for.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// Commands that may wait at a worker before `tick` blocks.
 const COMMANDS_WAITING_MAX: usize = 2;
@@ -67,32 +106,43 @@ impl Engine {
     /// The same, where a view or an arrangement whose state takes more than about `bytes_max` is stopped: it has a failure in place of
     /// its rows, and others go on.
     pub fn start_bounded(workers: usize, output: Sender<Output>, bytes_max: usize) -> Result<Engine, String> {
+        let built = timely::CommunicationConfig::Process(workers).try_build();
+        let built = built.map_err(|e| format!("cannot start {workers} workers: {e}"))?;
+        Engine::start_with(built, (workers, 1), output, bytes_max, Arc::default(), None)
+    }
+
+    fn start_with(
+        (builders, guard): Built,
+        (workers, processes): (usize, usize),
+        output: Sender<Output>,
+        bytes_max: usize,
+        state: Arc<State>,
+        others: Option<Tell>,
+    ) -> Result<Engine, String> {
         let mut config = timely::WorkerConfig::default();
-        let merging = differential_dataflow::Config { idle_merge_effort: Some(32) };
-        differential_dataflow::configure(&mut config, &merging);
-        let communication = timely::CommunicationConfig::Process(workers);
-        let config = timely::Config { communication, worker: config };
+        config.set::<ExertionLogic>("differential/default_exert_logic".into(), Arc::new(merging));
         let (senders, receivers): (Vec<_>, Vec<_>) =
             (0..workers).map(|_| bounded(COMMANDS_WAITING_MAX)).unzip();
         let slots = Mutex::new(receivers.into_iter().map(Some).collect::<Vec<Option<Receiver<Command>>>>());
         let reports: Vec<Arc<Mutex<Report>>> = (0..workers).map(|_| Arc::default()).collect();
         let (ready, threads) = bounded(workers);
-        let (theirs, broken) = (reports.clone(), AtomicBool::new(false));
-        let guards = timely::execute(config, move |worker| {
-            let index = worker.index();
-            let commands = slots.lock().unwrap_or_else(|e| e.into_inner())[index].take();
+        let (theirs, shared) = (reports.clone(), state.clone());
+        let guards = timely::execute::execute_from(builders, guard, config, move |worker| {
+            let (index, broken) = (worker.index(), &shared.broken);
+            let place = index % workers;
+            let commands = slots.lock().unwrap_or_else(|e| e.into_inner())[place].take();
             let commands = commands.expect("each worker starts once");
-            _ = ready.send((index, std::thread::current()));
+            _ = ready.send((place, std::thread::current()));
             let run = || {
-                let local = Local::new(worker, output.clone(), theirs[index].clone(), bytes_max);
-                local.run(&commands, &broken)
+                let local = Local::new(worker, output.clone(), theirs[place].clone(), bytes_max);
+                local.run(&commands, broken)
             };
             if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
-                broken.store(true, Ordering::Relaxed);
+                shared.lose();
                 let failure = Some(format!("worker {index} failed inside: {}", contain::said(&*panic)));
                 _ = output.send(Output { worker: index, told: 0, seals: vec![], failure });
             }
-            if broken.load(Ordering::Relaxed) {
+            if shared.is_broken() {
                 // Its dataflows wait for what a worker left half done: nobody may step them.
                 resume_unwind(Box::new("the workers were stopped"));
             }
@@ -109,7 +159,7 @@ impl Engine {
             // Whether one failed stands in its outputs.
             .spawn(move || guards.join().into_iter().for_each(drop))
             .map_err(|e| format!("cannot start a thread for the workers: {e}"))?;
-        Ok(Engine { workers, order: Mutex::new(()), thread, bytes_max })
+        Ok(Engine { workers, processes, others, state, order: Mutex::new(()), thread, bytes_max })
     }
 
     /// Whether a plan can be maintained; else which column or function cannot. Ask before `create_view`.
@@ -127,66 +177,81 @@ impl Engine {
         }
     }
 
-    fn tell(&self, mut command: impl FnMut(usize) -> Command) {
+    /// Does what was told in another process.
+    pub fn obey(&self, order: Order) {
         let _order = self.order.lock().unwrap_or_else(|e| e.into_inner());
-        for (index, worker) in self.workers.iter().enumerate() {
-            // A worker that is gone has stopped the process already.
-            _ = worker.commands.send(command(index));
-            worker.thread.unpark();
+        order.tell(&self.workers, self.bytes_max);
+    }
+
+    /// Tells all processes.
+    fn tell(&self, order: Order) {
+        let _order = self.order.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(others) = &self.others {
+            (1..self.processes).for_each(|process| others(process, &order));
+        }
+        order.tell(&self.workers, self.bytes_max);
+    }
+
+    /// Takes a text to the other processes, before all that is told after it.
+    pub fn note(&self, text: impl FnOnce() -> String) {
+        if self.others.is_some() {
+            self.tell(Order::Note(text().into()));
         }
     }
 
     /// Declares a table. It is empty and follows the next ticks.
     pub fn create_table(&self, table: Arc<Table>) {
-        self.tell(|_| Command::CreateTable(table.clone()));
+        self.tell(Order::CreateTable(table));
     }
 
     /// Forgets a table that no view reads.
     pub fn drop_table(&self, name: &str) {
-        let name: Arc<str> = name.into();
-        self.tell(|_| Command::DropTable(name.clone()));
+        self.tell(Order::DropTable(name.into()));
     }
 
     /// Begins to maintain a view, as of the last tick: its first output is all its rows at that time.
     pub fn create_view(&self, view: Arc<View>, plan: Arc<Plan>) {
-        let ward = Ward::new(format!("view {}", view.name), self.bytes_max);
-        self.tell(|_| Command::CreateView(view.clone(), plan.clone(), ward.clone()));
+        self.tell(Order::CreateView(view, plan));
     }
 
     /// Begins to maintain a new version of a view, while the old one goes on.
     pub fn create_beside(&self, view: Arc<View>, plan: Arc<Plan>) {
-        let ward = Ward::new(format!("view {}", view.name), self.bytes_max);
-        self.tell(|_| Command::CreateBeside(view.clone(), plan.clone(), ward.clone()));
+        self.tell(Order::CreateBeside(view, plan));
     }
 
     /// Ends the old version of a view that no other view reads: the new one has its name from here on.
     pub fn replace_view(&self, name: &str) {
-        let name: Arc<str> = name.into();
-        self.tell(|_| Command::ReplaceView(name.clone()));
+        self.tell(Order::ReplaceView(name.into()));
     }
 
     /// Stops maintaining the new version of a view.
     pub fn drop_beside(&self, name: &str) {
-        let name: Arc<str> = name.into();
-        self.tell(|_| Command::DropBeside(name.clone()));
+        self.tell(Order::DropBeside(name.into()));
     }
 
     /// Stops maintaining a view that no other view reads.
     pub fn drop_view(&self, name: &str) {
-        let name: Arc<str> = name.into();
-        self.tell(|_| Command::DropView(name.clone()));
+        self.tell(Order::DropView(name.into()));
     }
 
     /// Closes the tick `time` with the given rows (columns as `Table::input_schema`), which count as inserted at `time`. Times strictly
     /// increase. Blocks while the workers are far behind.
     pub fn tick(&self, time: Time, rows: Vec<(Arc<str>, RecordBatch)>) {
+        let here = self.workers.len();
         let mut shares = self.shares(time, rows);
-        self.tell(|index| Command::Tick(time, std::mem::take(&mut shares[index])));
+        let rest = shares.split_off(here);
+        let _order = self.order.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(others) = &self.others {
+            for (process, shares) in rest.chunks(here).enumerate() {
+                others(process + 1, &Order::Tick(time, shares.to_vec()));
+            }
+        }
+        Order::Tick(time, shares).tell(&self.workers, self.bytes_max);
     }
 
     /// Splits batches evenly: any worker can take any row, as rows find their worker by key later.
     fn shares(&self, time: Time, rows: Vec<(Arc<str>, RecordBatch)>) -> Vec<Vec<(Arc<str>, RecordBatch)>> {
-        let workers = self.workers.len();
+        let workers = self.workers.len() * self.processes;
         let mut shares = vec![Vec::new(); workers];
         for (i, (table, batch)) in rows.into_iter().enumerate() {
             let n = batch.num_rows();
@@ -202,7 +267,7 @@ impl Engine {
         shares
     }
 
-    /// The operators of a view's dataflow and the arrangements it shares, as worker 0 rendered them: text for EXPLAIN.
+    /// The operators of a view's dataflow and the arrangements it shares, as the first worker of this process rendered them: text for EXPLAIN.
     pub fn describe(&self, view: &str) -> String {
         let report = self.workers[0].report.lock().unwrap_or_else(|e| e.into_inner()).clone();
         let mut text = String::new();
@@ -249,12 +314,66 @@ impl Engine {
         figures.into_iter().collect()
     }
 
-    /// Ends the workers after all that was told them.
-    pub fn shutdown(self) {
-        self.tell(|_| Command::Shutdown);
+    /// Counts from now on for how long the dataflows of this process are at work that are made later. It costs a little at each step
+    /// of an operator.
+    pub fn count_busy(&self) {
+        self.workers.iter().for_each(|worker| worker.tell(Command::Count));
+    }
+
+    /// Ends the workers after all that was told them; what the dataflows of this process held and took, by table, view and arrangement.
+    /// Where a process is lost they end as they are.
+    pub fn shutdown(self) -> Vec<Cost> {
+        self.state.stop();
+        self.tell(Order::Shutdown);
+        let reports: Vec<_> = self.workers.iter().map(|worker| worker.report.clone()).collect();
+        self.wait();
+        let mut costs: BTreeMap<String, Cost> = BTreeMap::new();
+        for report in reports {
+            let report = report.lock().unwrap_or_else(|e| e.into_inner());
+            for dataflow in report.dataflows.values() {
+                let cost = costs.entry(dataflow.description.clone()).or_default();
+                cost.dataflow = dataflow.description.clone();
+                cost.users = dataflow.users.clone();
+                cost.seconds += dataflow.busy;
+                cost.rows += dataflow.state_rows;
+                // A view's are counted for all workers together.
+                let view = dataflow.description.starts_with("view ");
+                cost.bytes = if view { dataflow.state_bytes } else { cost.bytes + dataflow.state_bytes };
+            }
+        }
+        costs.into_values().collect()
+    }
+
+    /// Waits until the workers have ended.
+    pub fn wait(self) {
+        while self.processes > 1 && !self.thread.is_finished() {
+            if self.state.is_broken() {
+                // Connections may wait for ever.
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
         _ = self.thread.join();
     }
 }
+
+/// What an idle arrangement does for its merges, as if so many rows had come: it ends those that are under way, and begins those of layers
+/// of about one size. Differential's own logic would merge all layers into one after each tick, however few rows that brought.
+fn merging(layers: &[(usize, usize, usize)]) -> Option<usize> {
+    let mut greater = None;
+    for (_, batches, rows) in layers.iter().filter(|(_, _, rows)| *rows > 0) {
+        if *batches > 1 || greater.is_some_and(|greater| rows * LAYERS_APART >= greater) {
+            return Some(IDLE_MERGE_ROWS);
+        }
+        greater = Some(*rows);
+    }
+    None
+}
+
+/// How many rows of merges an idle arrangement does at a time.
+const IDLE_MERGE_ROWS: usize = 32;
+/// By which factor the layers of an arrangement differ at least, once it is idle.
+const LAYERS_APART: usize = 2;
 
 /// Smaller batches are not worth splitting.
 const SPLIT_ROWS_MIN: usize = 512;

@@ -4,6 +4,7 @@
 //! each in a dataflow of its own, found by the plan it holds and the key it is arranged by, so that all who need it share it.
 //! Failing expressions are rows of a second stream, retracted when their cause is.
 mod arrange;
+mod compact;
 mod flatten;
 mod fuse;
 mod import;

@@ -1,4 +1,5 @@
 //! One worker: it takes commands in the order all workers take them, renders, feeds, steps, and hands complete changes over.
+mod busy;
 mod replace;
 
 use crate::codec::Codec;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     DropBeside(Arc<str>),
     /// This worker's share of the rows of a tick, and its end.
     Tick(Time, Vec<(Arc<str>, RecordBatch)>),
+    /// Count for how long each dataflow is at work.
+    Count,
     Shutdown,
 }
 
@@ -57,6 +60,8 @@ pub(crate) struct DataflowReport {
     pub state_bytes: usize,
     pub uses: Vec<String>,
     pub users: Vec<String>,
+    /// Seconds at work, if that is counted.
+    pub busy: f64,
 }
 
 struct TableState {
@@ -97,6 +102,7 @@ pub(crate) struct Local<'w> {
     output: Sender<Output>,
     report: Arc<Mutex<Report>>,
     report_due: bool,
+    busy: busy::Busy,
     /// What one arrangement or table may hold at this worker.
     bytes_max: usize,
 }
@@ -123,6 +129,7 @@ impl<'w> Local<'w> {
             output,
             report,
             report_due: true,
+            busy: busy::Busy::default(),
             bytes_max,
         };
         local.set_clock(0);
@@ -185,6 +192,7 @@ impl<'w> Local<'w> {
             Command::DropBeside(name) => self.drop_view(&replace::beside(&name)),
             Command::DropView(name) => self.drop_view(&name),
             Command::Tick(time, rows) => self.tick(time, rows),
+            Command::Count => self.busy.count(self.worker),
             Command::Shutdown => unreachable!("ends the loop"),
         }
         self.report_due = true;
@@ -442,6 +450,7 @@ impl<'w> Local<'w> {
                 state_bytes: view.ward.bytes(),
                 uses: view.uses.iter().cloned().collect(),
                 users: vec![],
+                busy: self.busy.seconds(view.dataflow),
             };
             report.dataflows.insert(format!("view {name}"), entry);
         }
@@ -455,6 +464,7 @@ impl<'w> Local<'w> {
                 state_bytes: rows * UPDATE_BYTES,
                 uses: arrangement.uses.iter().cloned().collect(),
                 users: arrangement.users.iter().map(short).collect(),
+                busy: self.busy.seconds(arrangement.dataflow),
             };
             report.dataflows.insert(fingerprint.clone(), entry);
         }
@@ -462,6 +472,7 @@ impl<'w> Local<'w> {
             let entry = DataflowReport {
                 description: format!("table {name}"),
                 state_rows: sum(&table.sizes),
+                busy: table.dataflow.map_or(0.0, |dataflow| self.busy.seconds(dataflow)),
                 ..DataflowReport::default()
             };
             report.dataflows.insert(format!("table {name}"), entry);
@@ -478,6 +489,7 @@ impl<'w> Local<'w> {
             self.worker.step_or_park(Some(Duration::from_millis(1)));
             self.hand_over();
         }
+        self.write_report();
         let views: Vec<Arc<str>> = self.views.keys().cloned().collect();
         views.iter().for_each(|name| self.drop_view(name));
         let tables: Vec<Arc<str>> = self.tables.keys().cloned().collect();

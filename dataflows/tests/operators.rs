@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod oracle;
+#[path = "support/processes.rs"]
+mod processes;
 
 use arrow::array::*;
 use arrow::datatypes::*;
@@ -331,10 +333,11 @@ fn add(contents: &mut BTreeMap<String, Multiset>, tick: &dataflows::Tick) {
 }
 
 /// Runs all plans over `ticks` ticks; `late` views are created in the middle. After each tick every view must equal the oracle's answer.
-fn run(seed: u64, workers: usize, ticks: u64, rows: usize) {
-    println!("seed {seed}, {workers} workers, {ticks} ticks of {rows} rows");
+fn run(seed: u64, place: (usize, usize), ticks: u64, rows: usize) {
+    println!("seed {seed}, {place:?} processes and workers, {ticks} ticks of {rows} rows");
     let (output, outputs) = crossbeam_channel::unbounded();
-    let engine = Engine::start(workers, output).unwrap();
+    let engine = processes::start(place, &output);
+    let workers = place.0 * place.1;
     let mut collector = Collector::new(workers);
     let mut oracle = oracle::Oracle::default();
     for name in ["a", "b"] {
@@ -401,17 +404,23 @@ fn run(seed: u64, workers: usize, ticks: u64, rows: usize) {
 
 #[test]
 fn views_equal_the_answer_from_scratch_at_every_time_with_one_worker() {
-    run(1, 1, 30, 40);
+    run(1, (1, 1), 30, 40);
 }
 
 #[test]
 fn views_equal_the_answer_from_scratch_at_every_time_with_two_workers() {
-    run(2, 2, 30, 40);
+    run(2, (1, 2), 30, 40);
 }
 
 #[test]
 fn views_equal_the_answer_from_scratch_at_every_time_with_four_workers_and_large_batches() {
-    run(3, 4, 8, 3000);
+    run(3, (1, 4), 8, 3000);
+}
+
+#[test]
+fn views_equal_the_answer_from_scratch_at_every_time_over_processes() {
+    run(4, (2, 2), 12, 60);
+    run(5, (3, 1), 8, 1500);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 #[allow(dead_code, reason = "shared with operators.rs")]
 mod oracle;
+#[path = "support/processes.rs"]
+mod processes;
 
 use arrow::array::*;
 use arrow::datatypes::*;
@@ -205,15 +207,16 @@ fn plans() -> Vec<(&'static str, Plan)> {
     ]
 }
 
-fn run(seed: u64, workers: usize, ticks: u64) {
-    println!("seed {seed}, {workers} workers");
+fn run(seed: u64, place: (usize, usize), ticks: u64) {
+    println!("seed {seed}, {place:?} processes and workers");
     let mut state = seed;
     let mut below = move |n: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % n
     };
     let (output, outputs) = crossbeam_channel::unbounded();
-    let engine = Engine::start(workers, output).unwrap();
+    let engine = processes::start(place, &output);
+    let workers = place.0 * place.1;
     let (mut collector, mut oracle) = (Collector::new(workers), oracle::Oracle::default());
     engine.create_table(Arc::new(edge_table()));
     oracle.table(edge_table());
@@ -299,15 +302,20 @@ fn run(seed: u64, workers: usize, ticks: u64) {
 
 #[test]
 fn loops_equal_the_answer_from_scratch_with_one_worker() {
-    run(1, 1, 25);
+    run(1, (1, 1), 25);
 }
 
 #[test]
 fn loops_equal_the_answer_from_scratch_with_two_workers() {
-    run(2, 2, 15);
+    run(2, (1, 2), 15);
 }
 
 #[test]
 fn loops_equal_the_answer_from_scratch_with_four_workers() {
-    run(3, 4, 8);
+    run(3, (1, 4), 8);
+}
+
+#[test]
+fn loops_equal_the_answer_from_scratch_over_processes() {
+    run(4, (2, 2), 8);
 }

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod oracle;
+#[path = "support/processes.rs"]
+mod processes;
 
 use WindowFrameUnits::{Groups, Range, Rows};
 use arrow::array::*;
@@ -267,9 +269,10 @@ fn add(contents: &mut BTreeMap<String, Multiset>, tick: &dataflows::Tick) {
     }
 }
 
-fn run(seed: u64, workers: usize, ticks: u64, rows: u64, ids: u64) {
+fn run(seed: u64, place: (usize, usize), ticks: u64, rows: u64, ids: u64) {
     let (output, outputs) = crossbeam_channel::unbounded();
-    let engine = Engine::start(workers, output).unwrap();
+    let engine = processes::start(place, &output);
+    let workers = place.0 * place.1;
     let (mut collector, mut oracle) = (Collector::new(workers), oracle::Oracle::default());
     engine.create_table(Arc::new(table()));
     oracle.table(table());
@@ -306,15 +309,20 @@ fn run(seed: u64, workers: usize, ticks: u64, rows: u64, ids: u64) {
 
 #[test]
 fn few_changes_to_small_partitions_are_followed_by_one_worker() {
-    run(1, 1, 40, 3, 12);
+    run(1, (1, 1), 40, 3, 12);
 }
 
 #[test]
 fn few_changes_to_larger_partitions_are_followed_by_two_workers() {
-    run(2, 2, 16, 6, 40);
+    run(2, (1, 2), 16, 6, 40);
 }
 
 #[test]
 fn many_changes_at_once_are_followed_by_four_workers() {
-    run(3, 4, 6, 60, 40);
+    run(3, (1, 4), 6, 60, 40);
+}
+
+#[test]
+fn many_changes_at_once_are_followed_over_processes() {
+    run(4, (3, 1), 4, 30, 40);
 }

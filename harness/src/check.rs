@@ -8,9 +8,10 @@ use crate::progress;
 use crate::statements::{self, Statement};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use dataflows::Time;
 use dataflows::codec::Codec;
 use dataflows::value::Value;
-use queries::Declared;
+use queries::{Catalogue, Declared};
 use sinks::memory::Read;
 use sinks::memory::kept::Kept;
 use sources::Source;
@@ -77,16 +78,39 @@ impl<S: Source> Truth<S> {
 
 /// Compares what readers see at one time with the batch over the log up to that time.
 pub fn check<S: Source>(truth: Truth<S>, read: &Read) -> Result<Report, Error> {
-    let time = read.time().ok_or_else(|| Error::failed("check", "nothing can be read yet"))?;
+    let time = time_of(read)?;
     let (catalogue, declared) = naive::declared(&truth.catalogue, &truth.statements, time)?;
     let tables = naive::tables(truth.source, truth.bindings, declared, read.positions(), time)?;
+    compared(&catalogue, tables, read)
+}
+
+fn time_of(read: &Read) -> Result<Time, Error> {
+    read.time().ok_or_else(|| Error::failed("check", "nothing can be read yet"))
+}
+
+/// Compares what readers see at one time with the batch over the rows of the tables at that time.
+pub fn compared(
+    catalogue: &Catalogue,
+    mut rows: BTreeMap<String, Vec<RecordBatch>>,
+    read: &Read,
+) -> Result<Report, Error> {
+    let time = time_of(read)?;
     let mut report = Report::default();
-    for kept in read.views() {
-        let name = &kept.shape().view().name;
-        let found = match catalogue.get(name) {
+    for entry in catalogue.entries() {
+        let name = entry.declared.name();
+        let found = match entry.declared {
+            Declared::View { .. } => continue,
             // A table that somebody reads.
-            Some(Declared::Table(_)) => Ok(tables.get(&**name).cloned().unwrap_or_default()),
-            _ => queries::batch::answer_at(&catalogue, name, &tables, Some(time)),
+            Declared::Table(_) => Ok(rows.get(&**name).cloned().unwrap_or_default()),
+            Declared::MaterializedView(_) => queries::batch::answer_at(catalogue, name, &rows, Some(time)),
+        };
+        let kept = match (read.view(name), &entry.declared) {
+            (Some(kept), _) => kept,
+            (None, Declared::MaterializedView(_)) => {
+                report.failed.push(format!("{name}: it cannot be read"));
+                continue;
+            }
+            (None, _) => continue,
         };
         match found {
             // The batch stops at the first failing expression, or does not see it fail; the view goes on beside it.
@@ -98,12 +122,15 @@ pub fn check<S: Source>(truth: Truth<S>, read: &Read) -> Result<Report, Error> {
                 report.views += 1;
                 report.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
                 report.differences.extend(compare(kept, &batches)?);
+                // Views that read this one need not compute it again.
+                rows.insert(name.to_string(), batches);
             }
             Err(why) => report.failed.push(format!("{name}: {why}")),
         }
     }
-    let missing = catalogue.views().filter(|compiled| read.view(&compiled.view.name).is_none());
-    report.failed.extend(missing.map(|compiled| format!("{}: it cannot be read", compiled.view.name)));
+    let unknown =
+        read.views().map(|kept| &kept.shape().view().name).filter(|name| catalogue.get(name).is_none());
+    report.failed.extend(unknown.map(|name| format!("{name}: nobody declared it")));
     Ok(report)
 }
 

@@ -4,6 +4,7 @@ mod check;
 mod config;
 mod demo;
 mod explain;
+pub mod gap;
 mod generate;
 mod live;
 mod quarantine;
@@ -12,6 +13,7 @@ mod remote;
 mod replay;
 mod serve;
 mod stores;
+mod wire;
 
 use crate::Error;
 use clap::{Args, Parser, Subcommand};
@@ -52,6 +54,8 @@ enum Act {
   tallyflow run
   tallyflow run --config tallyflow.toml --workers 4
   tallyflow run --data /var/lib/tallyflow --listen 0.0.0.0:8080 --catalog ./my-catalogue
+  tallyflow run --processes 2 --process 0 --hostfile hosts --workers 1 --data /var/lib/tallyflow
+  tallyflow run --processes 2 --process 1 --hostfile hosts
   tallyflow run --kafka 127.0.0.1:9092 --topic orders,payments
   tallyflow run --kafka b1:9092,b2:9092 --topic '^bss[.].*' --produce-topic bss.events --kafka-property security.protocol=SSL
 
@@ -60,6 +64,14 @@ A config file has the flags' names as keys:
   listen = \"0.0.0.0:8080\"
   workers = 4
   skew = \"60s\"
+
+  pg = \"0.0.0.0:5433\"
+  [postgres_wire]                     # what clients of pg need
+  user = \"app\"
+  password = \"env:TALLYFLOW_PASSWORD\"
+  certificate = \"/etc/tallyflow/server.crt\"
+  key = \"/etc/tallyflow/server.key\"
+  tls_only = true
 
   [kafka]                             # in place of the embedded log; a data directory keeps the kind it was made with
   brokers = \"127.0.0.1:9092\"
@@ -116,6 +128,11 @@ Files are NDJSON with one CloudEvent a line, plain, gzip or zstd, read in the or
   tallyflow quarantine replay 8 9 --url http://127.0.0.1:8080
   tallyflow quarantine discard 10")]
     Quarantine(quarantine::Quarantine),
+    /// Accepts as lost what Kafka deleted although it was needed (RETENTION_LOSS), so that the next start goes on without it.
+    #[command(after_help = "Examples:
+  tallyflow accept-gap --data ./tallyflow-data          what is lost
+  tallyflow accept-gap --data ./tallyflow-data --yes    accepted")]
+    AcceptGap(gap::AcceptGap),
 }
 
 #[derive(Args, Debug)]
@@ -139,7 +156,23 @@ struct Run {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
+    cluster: Cluster,
+    #[command(flatten)]
     serve: Serve,
+}
+
+/// More than one process.
+#[derive(Args, Debug)]
+struct Cluster {
+    /// How many processes keep the views together.
+    #[arg(long, value_name = "N", requires = "hostfile", value_parser = clap::value_parser!(u16).range(1..=256))]
+    processes: Option<u16>,
+    /// Which one this is, from 0: that one leads, holds the data and answers; the others take all settings from it.
+    #[arg(long, value_name = "I", requires = "processes")]
+    process: Option<u16>,
+    /// Where each process listens for the others: a line HOST:PORT each, on loopback or a private network.
+    #[arg(long, value_name = "FILE", requires = "processes")]
+    hostfile: Option<PathBuf>,
 }
 
 /// What `run` and `demo` have in common; nothing is filled in yet.
@@ -158,6 +191,11 @@ struct Serve {
     /// Where the PostgreSQL protocol is answered, such as 127.0.0.1:5433 [default: nowhere].
     #[arg(long, value_name = "ADDR")]
     pg: Option<String>,
+    #[command(flatten)]
+    #[serde(skip)]
+    wire_flags: wire::Wire,
+    #[arg(skip)]
+    postgres_wire: wire::Wire,
     /// Worker threads [default: the number of processors; demo: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
@@ -178,6 +216,9 @@ struct Serve {
     /// The stores outside, in the file only: `[[sink]]` with name, kind, views and what the kind takes.
     #[arg(skip)]
     sink: Vec<BTreeMap<String, toml::Value>>,
+    /// What becomes of records that do not count, beside the table, where Kafka is the log; in the file only.
+    #[arg(skip)]
+    quarantine: config::DeadLetters,
     /// How far snapshots of the inputs are apart, so that a restart need not read the whole log; one is written at a clean end too; or
     /// off [default: 5m].
     #[arg(long, value_name = "TIME|off")]
@@ -249,6 +290,9 @@ struct Replay {
     /// Leaves a snapshot at the end, so that `run` with the same data starts there.
     #[arg(long, requires = "data")]
     snapshot: bool,
+    /// Shows what each view, arrangement and table took and holds, the most expensive first.
+    #[arg(long)]
+    costs: bool,
 }
 
 #[derive(Args, Debug)]
@@ -306,6 +350,7 @@ impl Command {
             Act::Check(check) => check::run(&check),
             Act::Backfill(backfill) => backfill::run(&backfill).map(|()| Outcome::Well),
             Act::Quarantine(quarantine) => quarantine::run(&quarantine).map(|()| Outcome::Well),
+            Act::AcceptGap(accept) => gap::run(&accept).map(|()| Outcome::Well),
         }
     }
 }

@@ -41,7 +41,11 @@ impl Feed {
     fn open_kafka(data: &Data, config: KafkaConfig) -> Result<(Feed, Vec<String>), Error> {
         let opened = Kafka::open(config, &data::kafka_partitions_path(data.path()));
         let (kafka, cut) = opened.map_err(|why| Error::failed("take Kafka as the log", why))?;
-        let repairs = if cut > 0 { vec![format!("partitions of Kafka: {cut} bytes cut")] } else { vec![] };
+        let mut repairs =
+            if cut > 0 { vec![format!("partitions of Kafka: {cut} bytes cut")] } else { vec![] };
+        repairs.extend(
+            kafka.gaps().iter().map(|gap| format!("by going on without what was accepted as lost: {gap}")),
+        );
         Ok((Feed::Kafka(Arc::new(kafka)), repairs))
     }
 
@@ -119,6 +123,16 @@ impl Feed {
         match self {
             Feed::Embedded(log) => log.subscribe(),
             Feed::Kafka(kafka) => kafka.subscribe(),
+        }
+    }
+
+    /// Whether some of the records between two positions of a partition were accepted as lost.
+    pub fn lacks(&self, partition: u32, from: u64, to: u64) -> bool {
+        match self {
+            Feed::Embedded(_) => false,
+            Feed::Kafka(kafka) => {
+                kafka.gaps().iter().any(|gap| gap.number == partition && gap.from < to && from < gap.to)
+            }
         }
     }
 

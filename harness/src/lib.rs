@@ -14,6 +14,7 @@
 //! | [`backfill`] | [`backfill::Service`] | history brought in while events go on |
 //! | [`ticker`] | [`ticker::Ticker`] | the one thread that decides: time, binding, intake, engine |
 //! | [`pipeline`] | [`pipeline::Pipeline`] | the threads, from the log to the engine and on to the readers |
+//! | [`cluster`] | [`cluster::lead::Lead`] | more than one process: who leads, who follows, what goes between them |
 //! | [`publish`] | [`publish::Visible`] | what readers can see, and until when |
 //! | [`outlets`] | [`outlets::Outlets`] | the stores outside that are told of each tick |
 //! | [`snapshot`] | [`snapshot::Start`](snapshot::start::Start) | what was taken in up to a time: a restart goes on from there |
@@ -30,6 +31,7 @@ pub mod backfill;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod csv;
 pub mod data;
 pub mod faults;

@@ -254,6 +254,17 @@ fn kept(path: &Path) -> Result<impl Iterator<Item = Spec>, Error> {
     Ok(spec::read(path)?.into_iter())
 }
 
+/// Gives the pipeline a new identity at its next start: every store is compared and filled anew.
+pub fn forget_identity(folder: &Path) -> Result<(), Error> {
+    let path = folder.join("pipeline");
+    let gone = match std::fs::remove_file(&path) {
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    };
+    gone.and_then(|()| std::fs::File::open(folder)?.sync_all())
+        .map_err(|why| Error::failed(format!("remove {}", path.display()), why))
+}
+
 /// What tells this data directory from all others: stores that another one filled hold nothing of it.
 pub fn identity(folder: &Path) -> Result<String, Error> {
     let path = folder.join("pipeline");

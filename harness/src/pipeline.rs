@@ -4,6 +4,7 @@
 use crate::Error;
 use crate::backfill::{self, Service, Topics};
 use crate::clock::{Clock, Follow, Wall, wall};
+use crate::cluster::lead::Lead;
 use crate::data::{self, Data};
 use crate::feed::Feed;
 use crate::host::Process;
@@ -16,7 +17,7 @@ use crate::statements::Statements;
 use crate::ticker::{Shared, Ticker, maintainable};
 use crate::ticks::{End, Handle, Pace, Reader, Setting as ReaderSetting, Tables};
 use crossbeam_channel::bounded;
-use dataflows::engine::{Collector, Engine};
+use dataflows::engine::{Collector, Cost, Engine};
 use dataflows::{Position, Time};
 use queries::Catalogue;
 use queries::session::{Limits, Session};
@@ -62,6 +63,10 @@ pub struct Setting {
     pub backfills: bool,
     /// Opens topics to bring in; none where there is no Kafka.
     pub topics: Option<Topics>,
+    /// Whether it is counted for how long each dataflow is at work.
+    pub costs: bool,
+    /// The other processes, where there are any.
+    pub others: Option<Arc<Lead>>,
 }
 
 /// What the state of one view may take where nothing is said.
@@ -87,6 +92,8 @@ impl Setting {
             snapshots: snapshot::Setting::usual(),
             backfills: true,
             topics: None,
+            costs: false,
+            others: None,
         }
     }
 
@@ -147,33 +154,43 @@ impl Pipeline {
         let rejected = rejected.iter().map(|why| format!("start: a snapshot was put aside: {why}"));
         repairs.extend(rejected);
         let declared: Vec<_> = catalogue.entries().iter().map(|entry| entry.declared.clone()).collect();
+        let journal = catalogue.journal().to_vec();
 
         let (output, outputs) = bounded(OUTPUTS_IN_FLIGHT);
-        let engine = Engine::start_bounded(setting.workers, output, setting.state_bytes_max)
-            .map_err(|why| Error::failed("start the engine", why))?;
+        let visible: Arc<Visible> = Arc::default();
+        let processes = setting.others.as_ref().map_or(1, |others| others.processes());
+        let engine = match &setting.others {
+            Some(others) => others.start(output, visible.clone())?,
+            None => Engine::start_bounded(setting.workers, output, setting.state_bytes_max)
+                .map_err(|why| Error::failed("start the engine", why))?,
+        };
+        if setting.costs {
+            engine.count_busy();
+        }
         let generation = chrono::Utc::now().timestamp_micros() as u64;
         let shared = Shared {
             log,
             catalogue: Arc::new(Mutex::new(catalogue)),
             engine: Arc::new(RwLock::new(Some(engine))),
-            collector: Arc::new(Mutex::new(Collector::new(setting.workers))),
+            collector: Arc::new(Mutex::new(Collector::new(setting.workers * processes))),
             memory: Arc::new(Memory::new(generation, sinks::memory::Limits::default())),
             bindings,
             underway: Arc::default(),
             intake: Arc::default(),
             tables: Arc::new(RwLock::new(Tables::new(vec![]))),
-            visible: Arc::default(),
+            visible: visible.clone(),
             gauges: Arc::default(),
             outlets,
             snapshots: status,
         };
-        let (visible, latency) = (shared.visible.clone(), Arc::new(Latency::default()));
+        let latency = Arc::new(Latency::default());
 
         let mut kept_times: BTreeSet<Time> = kept.iter().map(|statement| statement.after).collect();
         kept_times.extend(&setting.remember);
         let clock = Clock::new(setting.wall.clone(), setting.follow, setting.skew_ms);
         let mut ticker = Ticker::new(shared.clone(), clock, statements, kept, recorder);
         let began = Instant::now();
+        journal.into_iter().for_each(|change| ticker.note(change));
         ticker.install(&declared)?;
         kept_times.extend(&store_times);
         collector(&shared).stop_at(store_times);
@@ -212,7 +229,8 @@ impl Pipeline {
         let publisher = spawn("publisher", &visible, move || publisher.run(outputs));
         let backfills = match setting.backfills {
             true => {
-                let mut setting = setting.clone();
+                // A rehearsal is made by this process alone.
+                let mut setting = Setting { others: None, ..setting.clone() };
                 setting.topics = setting.topics.or_else(|| setting.kafka.clone().map(backfill::opener));
                 Some(Service::start(shared.clone(), setting, data.path(), data.catalogue())?)
             }
@@ -289,14 +307,12 @@ impl Pipeline {
             _ = thread.join();
         }
         let engine = self.shared.engine.write().expect("no thread panics with the engine").take();
-        if let Some(engine) = engine {
-            engine.shutdown();
-        }
+        let costs = engine.map(Engine::shutdown).unwrap_or_default();
         _ = self.publisher.join();
         self.shared.outlets.finish(if end == End::Drain { Drain::All } else { Drain::None });
         match self.shared.visible.now().failure {
             Some(why) => Err(why),
-            None => Ok(Finished { data: self.data, shared: self.shared }),
+            None => Ok(Finished { data: self.data, shared: self.shared, costs }),
         }
     }
 }
@@ -307,6 +323,8 @@ pub struct Finished {
     pub data: Data,
     /// The parts; the engine is gone.
     pub shared: Shared,
+    /// What each dataflow of the engine held and took.
+    pub costs: Vec<Cost>,
 }
 
 /// The catalogue, if the engine can keep all that it declares.

@@ -45,6 +45,8 @@ pub struct Torn {
 pub struct Bindings {
     path: PathBuf,
     file: Mutex<File>,
+    /// A second handle, by which ticks are made durable: appending does not wait for the disk, and no file need be opened for it.
+    synced: File,
     written: AtomicU64,
     /// Where the last record begins.
     written_at: AtomicU64,
@@ -62,7 +64,7 @@ impl Bindings {
         if length < MAGIC.len() as u64 {
             let made = file.set_len(0).and_then(|()| file.write_all(MAGIC)).and_then(|()| file.sync_all());
             made.and_then(|()| sync_folder(path)).map_err(|why| failed(why.to_string()))?;
-            return Ok((Bindings::of(path, file, 0, 0), None));
+            return Ok((Bindings::of(path, file, 0, 0)?, None));
         }
         let (mut reader, mut last) = match known.map(|(time, at)| Reader::open_at(path, time, at)) {
             Some(Ok(Some((reader, binding)))) => (reader, binding.moment.time),
@@ -77,7 +79,7 @@ impl Bindings {
         let torn = reader.torn.map(|reason| Torn { bytes: length - reader.position, reason });
         if torn.is_some() && planted(Bug::TornTail) {
             file.seek(SeekFrom::End(0)).map_err(|why| failed(why.to_string()))?;
-            return Ok((Bindings::of(path, file, last, last_at), torn));
+            return Ok((Bindings::of(path, file, last, last_at)?, torn));
         }
         if torn.is_some() {
             let cut = file.set_len(reader.position).and_then(|()| file.sync_all());
@@ -86,12 +88,14 @@ impl Bindings {
         // What an earlier life left to the system's cache counts as durable from here on.
         let synced = file.sync_data().and_then(|()| file.seek(SeekFrom::Start(reader.position)));
         synced.map_err(|why| failed(why.to_string()))?;
-        Ok((Bindings::of(path, file, last, last_at), torn))
+        Ok((Bindings::of(path, file, last, last_at)?, torn))
     }
 
-    fn of(path: &Path, file: File, last: Time, at: u64) -> Bindings {
+    fn of(path: &Path, file: File, last: Time, at: u64) -> Result<Bindings, Error> {
+        let failed = |why| Error::failed(format!("open bindings {}", path.display()), why);
         let (written, written_at, durable) = (last.into(), at.into(), last.into());
-        Bindings { path: path.to_owned(), file: Mutex::new(file), written, written_at, durable }
+        let (path, synced) = (path.to_owned(), file.try_clone().map_err(failed)?);
+        Ok(Bindings { path, file: Mutex::new(file), synced, written, written_at, durable })
     }
 
     /// Where the record of the last tick begins, if this is its time.
@@ -136,11 +140,9 @@ impl Bindings {
         if self.durable.load(Ordering::Acquire) >= time.min(self.last()) {
             return Ok(());
         }
-        // A second handle, so that appending does not wait for the disk.
         let failed = |why| Error::failed(format!("sync bindings {}", self.path.display()), why);
         let written = self.last();
-        let file = self.file.lock().expect("no thread panics with the file").try_clone().map_err(failed)?;
-        faults::around("bind_fsync", || file.sync_data()).map_err(failed)?;
+        faults::around("bind_fsync", || self.synced.sync_data()).map_err(failed)?;
         self.durable.store(written, Ordering::Release);
         Ok(())
     }

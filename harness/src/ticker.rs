@@ -5,6 +5,7 @@ mod replace;
 mod rows;
 mod snapshots;
 
+pub use installed::shown;
 pub use replace::Replace;
 
 use crate::Error;
@@ -24,6 +25,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use dataflows::engine::{Collector, Engine};
 use dataflows::{Position, Table, Time};
 use queries::api::host::QueryKind;
+use queries::catalogue::Change;
 use queries::{Catalogue, Declared};
 use rows::{digest, together};
 use sinks::memory::Memory;
@@ -301,6 +303,9 @@ impl Ticker {
         }
         let from =
             |partition| self.positions.iter().find(|p| p.partition == partition).map_or(0, |p| p.offset);
+        if bound.positions.iter().any(|p| self.shared.log.lacks(p.partition, from(p.partition), p.offset)) {
+            return Ok(());
+        }
         let ranges = bound.positions.iter().filter(|p| p.offset > from(p.partition));
         let ranges =
             ranges.map(|p| format!("partition {} offsets {}..{}", p.partition, from(p.partition), p.offset));
@@ -329,6 +334,7 @@ impl Ticker {
                     let before = catalogue.clone();
                     let declared = catalogue.declare(&sql).map_err(|why| failed(&sql, &why))?;
                     maintainable(&declared).map_err(|why| failed(&sql, &why))?;
+                    self.note(Change::Declare(sql.as_str().into()));
                     // OR REPLACE: the old versions go.
                     for old in declared.iter().filter_map(|one| before.get(one.name())) {
                         self.take_out(old.name(), old.kind())?;
@@ -338,6 +344,7 @@ impl Ticker {
                 Act::Drop(name) => {
                     let kind = catalogue.get(&name).map(Declared::kind);
                     Catalogue::drop(&mut catalogue, &name).map_err(|why| failed(&name, &why))?;
+                    self.note(Change::Drop(name.as_str().into()));
                     self.take_out(&name, kind.expect("what was dropped was there"))?;
                 }
             }
@@ -348,12 +355,12 @@ impl Ticker {
     fn obey(&mut self, command: Command) -> Result<(), Error> {
         match command {
             Command::Declare { sql, declared, done } => {
-                if let Err(why) =
-                    self.statements.append(&Statement { after: self.clock.last(), act: Act::Declare(sql) })
-                {
+                let statement = Statement { after: self.clock.last(), act: Act::Declare(sql.clone()) };
+                if let Err(why) = self.statements.append(&statement) {
                     _ = done.send(Err(why));
                     return Ok(());
                 }
+                self.note(Change::Declare(sql.into()));
                 self.install(&declared)?;
                 _ = done.send(Ok(self.tick_nothing()?));
             }
@@ -369,6 +376,7 @@ impl Ticker {
                     _ = done.send(Err(why));
                     return Ok(());
                 }
+                self.note(Change::Drop(name.as_str().into()));
                 self.take_out(&name, kind)?;
                 _ = done.send(Ok(self.tick_nothing()?));
             }

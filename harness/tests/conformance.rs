@@ -248,9 +248,15 @@ fn a_server_is_trusted_as_far_as_was_said() {
     let (server, _) = server();
     let ((bouncer, certificate), (_other, stranger)) =
         (Bouncer::with_tls(server.folder()).unwrap(), Bouncer::with_tls(server.folder()).unwrap());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let open = |host: &str, more: &str| {
         let url = format!("postgres://postgres@{host}:{}/postgres?{more}", bouncer.port());
-        Tables(url).writer("p").open().map(|_| ()).map_err(|why| why.to_string())
+        let written = Tables(url.clone()).writer("p").open().map(|_| ());
+        // Who only reads trusts it no further; and before the first writer there is nothing to read.
+        let reader = sinks::stored::postgres::Postgres::new(&url, "tallyflow", None).unwrap();
+        let read = runtime.block_on(reader.snapshot()).map(|_| ());
+        assert_eq!(written.is_ok(), read.is_ok(), "{host} {more}: {written:?} {read:?}");
+        written.map_err(|why| why.to_string())
     };
     let root = |file: &std::path::Path| format!("sslmode=verify-full&sslrootcert={}", file.display());
     open("localhost", "").unwrap();

@@ -3,9 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "crashes/events.rs"]
 mod events;
+#[path = "crashes/limits.rs"]
+mod limits;
+#[path = "crashes/matrix.rs"]
+mod lines;
+#[path = "crashes/proxy.rs"]
+mod proxy;
+#[path = "crashes/servers.rs"]
+mod servers;
 mod services;
 #[path = "crashes/stores.rs"]
 mod stores;
+#[path = "crashes/streams.rs"]
+mod streams;
 #[allow(dead_code, reason = "other tests use more of it")]
 #[path = "kafka/topics.rs"]
 mod topics;
@@ -102,4 +112,12 @@ fn two_thousand_kills() {
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let seed = std::env::var("TALLYFLOW_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(seed);
     matrix(seed, 32, 500);
+}
+
+/// The fault matrix: `cargo test --release --workspace --test crashes -- --ignored --nocapture fault_matrix`. TALLYFLOW_LINES=M4,M10 takes
+/// some of its lines, TALLYFLOW_ROUNDS=20 runs each so often.
+#[test]
+#[ignore = "takes a quarter of an hour"]
+fn fault_matrix() {
+    lines::all();
 }

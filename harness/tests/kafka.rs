@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "kafka/lost.rs"]
+mod lost;
+#[path = "kafka/secured.rs"]
+mod secured;
 mod services;
 #[path = "kafka/topics.rs"]
 mod topics;
@@ -352,6 +356,10 @@ fn run(data: &Path, catalogue: &Path, topics: &Topics) -> std::process::Child {
         &topics.name,
     ]);
     command.arg("--data").arg(data).arg("--catalog").arg(catalogue);
+    let config = catalogue.with_file_name("tallyflow.toml");
+    if config.exists() {
+        command.arg("--config").arg(config);
+    }
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
 }
 
@@ -361,6 +369,7 @@ fn check_reads_kafka_beside_the_process_and_without_it() {
     let world = World::new();
     topics.send(0, &(0..100).map(|n| sale(n, 3)).collect::<Vec<_>>());
     topics.send(1, &(50..150).map(|n| sale(n, 3)).collect::<Vec<_>>());
+    std::fs::write(world.folder.path().join("tallyflow.toml"), "[quarantine]\ntopic = \"off\"\n").unwrap();
     let check = || {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tallyflow"));
         let output = command.arg("check").arg("--data").arg(world.data()).output().unwrap();

@@ -42,7 +42,7 @@ fn a_step_that_fails_leaves_the_older_snapshots() {
     let (_, points) = faults::PLACES.iter().find(|(part, _)| *part == "snapshot").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let events = workload(3, 8 * TICK);
-    for point in points {
+    for point in points.iter().copied() {
         let path = folder.path().join(point);
         let pipeline = open(&path);
         let mut chunks = events.chunks(TICK);

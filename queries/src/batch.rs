@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// All rows of a materialized view. `tables` holds the rows of the tables; those of a table that is not in it are none.
-/// Materialized views that it reads are computed too. Blocks; it may be called from anywhere.
+/// Materialized views that it reads are computed too, unless their rows are among them. Blocks; it may be called from anywhere.
 pub fn answer(
     catalogue: &Catalogue,
     view: &str,
@@ -93,7 +93,11 @@ fn fill(
             (mapping.table.schema.clone(), tables.get(name).cloned().unwrap_or_default())
         }
         Some(Declared::MaterializedView(compiled)) => {
-            (compiled.view.schema.clone(), answer_of_at(catalogue, compiled, tables, now)?)
+            let rows = match tables.get(name) {
+                Some(rows) => rows.clone(),
+                None => answer_of_at(catalogue, compiled, tables, now)?,
+            };
+            (compiled.view.schema.clone(), rows)
         }
         Some(Declared::View { .. }) | None => {
             return Err(DeclareError::Internal(format!(

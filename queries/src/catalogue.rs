@@ -1,6 +1,9 @@
 //! `Catalogue`: what is declared, in the order of declaration, with what each name uses.
+mod journal;
 mod shipped;
 pub mod system;
+
+pub use journal::Change;
 
 use crate::declare::{self, Kind, Statement};
 use crate::lower::planner::{Relation, Relations};
@@ -66,6 +69,8 @@ pub struct Entry {
 pub struct Catalogue {
     entries: Vec<Entry>,
     functions: Functions,
+    /// All that was ever done to it.
+    journal: Arc<Vec<Change>>,
 }
 
 impl Catalogue {
@@ -91,6 +96,7 @@ impl Catalogue {
                 )));
             };
             let (file, statement) = pending.remove(next);
+            catalogue.note(Change::Declare(statement.sql.clone()));
             let added = match statement.kind {
                 Kind::Function(function) => catalogue.add_function(&statement.name, *function),
                 Kind::DropFunction(_) => catalogue.drop_function(&statement.name),
@@ -117,6 +123,7 @@ impl Catalogue {
         let mut next = self.clone();
         let mut declared = vec![];
         for statement in statements {
+            next.note(Change::Declare(statement.sql.clone()));
             match statement.kind {
                 Kind::Function(function) => next.add_function(&statement.name, *function)?,
                 Kind::DropFunction(must_be) => match next.drop_function(&statement.name) {
@@ -170,6 +177,7 @@ impl Catalogue {
             )));
         }
         self.entries.remove(place);
+        self.note(Change::Drop(name.into()));
         Ok(())
     }
 

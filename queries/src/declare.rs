@@ -1,5 +1,6 @@
 //! SQL text to statements: what stands where, before any name is looked up.
 mod bounds;
+pub(crate) mod constraints;
 pub(crate) mod create;
 pub(crate) mod dialect;
 pub mod error;

@@ -126,3 +126,8 @@ fn functions() -> Vec<ScalarUDF> {
     ];
     lists.into_iter().flatten().collect()
 }
+
+/// An interval as it is written, in words that every reader of intervals knows.
+pub(crate) fn interval_words(text: &str) -> String {
+    interval::words(text).unwrap_or_else(|| text.to_owned())
+}

@@ -23,7 +23,7 @@ mod size;
 pub(crate) mod spelled;
 mod subquery;
 mod temporal;
-pub(crate) mod ties;
+mod ties;
 mod top;
 mod unions;
 mod using;

@@ -4,16 +4,23 @@
 //! |---|---|
 //! | `script` | a text cut into statements, and what each asks for |
 //! | `read` | SELECT, by DataFusion over one consistent snapshot of tables and views |
-//! | `watch` | the time of a running query |
-//! | `write` | INSERT, UPDATE, DELETE and TRUNCATE, as changes of rows that the log keeps |
+//! | `watch` | the time of a running query, and the wish to end it |
+//! | `write`, `change` | INSERT; UPDATE, DELETE and TRUNCATE: changes of rows that the log keeps |
+//! | `filled` | CREATE TABLE AS |
+//! | `forms` | what columns make of the values given to them: lengths, jsonb |
+//! | `constraints`, `sequence` | CHECK and UNIQUE; columns that number their rows |
 //! | `describe` | what a write takes and gives, before it is run |
 //! | `words` | types as CREATE TABLE spells them |
 //! | `rows` | the columns of a table's changes: casts, constraints, keys |
+mod change;
+mod constraints;
 mod describe;
+mod filled;
 mod forms;
 mod read;
 mod rows;
 mod script;
+mod sequence;
 mod watch;
 mod words;
 mod write;
@@ -31,6 +38,7 @@ use script::{Act, Piece};
 use sinks::memory::Memory;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+pub use watch::Stop;
 
 /// The view of `SUBSCRIBE [TO] view`, if that is what a text says.
 pub fn subscribed(sql: &str) -> Option<String> {
@@ -108,14 +116,23 @@ struct Inner {
     memory: Arc<Memory>,
     limits: Limits,
     /// Writes come one after the other: each sees what the one before did.
-    writer: Mutex<write::Writer>,
+    writer: Arc<Mutex<write::Writer>>,
+    stop: Stop,
 }
 
 impl Session {
     /// A session of a process whose views and tables `memory` shows.
     pub fn new(host: Arc<dyn Host>, memory: Arc<Memory>, limits: Limits) -> Session {
-        let writer = Mutex::new(write::Writer::new(memory.generation()));
-        Session(Arc::new(Inner { host, memory, limits, writer }))
+        let writer = Arc::new(Mutex::new(write::Writer::new(memory.generation())));
+        Session(Arc::new(Inner { host, memory, limits, writer, stop: Stop::default() }))
+    }
+
+    /// The same, whose statements end when `stop` says so, or after a time.
+    pub fn stopped_by(&self, stop: &Stop, time: Option<Duration>) -> Session {
+        let Inner { host, memory, limits, writer, .. } = &*self.0;
+        let limits = Limits { time: time.unwrap_or(limits.time).min(limits.time), ..*limits };
+        let (host, memory, writer) = (host.clone(), memory.clone(), writer.clone());
+        Session(Arc::new(Inner { host, memory, limits, writer, stop: stop.clone() }))
     }
 
     /// The process behind it.
@@ -141,6 +158,18 @@ impl Session {
     /// What the only statement of a text takes and gives.
     pub fn describe(&self, sql: &str) -> Result<Description, DeclareError> {
         contained(|| self.described(sql))
+    }
+
+    /// Waits until the changes of a view can be read.
+    pub fn subscribable(&self, name: &str) -> Result<(), DeclareError> {
+        let catalogue = self.0.host.catalogue();
+        match catalogue.get(name).map(crate::Declared::kind) {
+            None => Err(DeclareError::NotFound(format!("there is no view {name:?}"))),
+            Some(QueryKind::View) => Err(DeclareError::Invalid(format!(
+                "the rows of {name:?} are not kept, so its changes are not known: CREATE MATERIALIZED VIEW"
+            ))),
+            Some(_) => self.0.make_readable(&catalogue, &[name.to_owned()]),
+        }
     }
 
     fn described(&self, sql: &str) -> Result<Description, DeclareError> {
@@ -195,7 +224,11 @@ impl Session {
                 if catalogue.get(&name).is_some() {
                     catalogue.drop(&name)?;
                     catalogue.declare(&sql)?;
+                    let sequences = inner.sequences(&name)?;
                     inner.drop_named(&name, QueryKind::Table, false)?;
+                    for sequence in sequences {
+                        inner.host.drop_query(&sequence)?;
+                    }
                 }
                 inner.host.declare(&sql)?;
                 done("CREATE TABLE")
@@ -207,7 +240,11 @@ impl Session {
                             inner.host.drop_query(&user)?;
                         }
                     }
+                    let sequences = inner.sequences(&name)?;
                     inner.drop_named(&name, kind, if_exists)?;
+                    for sequence in sequences {
+                        inner.host.drop_query(&sequence)?;
+                    }
                 }
                 done(&tag)
             }
@@ -241,6 +278,10 @@ impl Session {
                 let rows = RecordBatch::try_new(schema.clone(), columns).map_err(internal)?;
                 Ok(Answer::Rows { schema, rows: vec![rows], time: inner.time() })
             }
+            Act::Commented(name) => match inner.host.catalogue().get(&name) {
+                Some(_) => done("COMMENT"),
+                None => Err(DeclareError::NotFound(format!("there is no table or view {name:?}"))),
+            },
             Act::Ignored(tag) => done(&tag),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `bounded` | a socket that reads no message larger than a limit |
+//! | `bounded` | a socket, encrypted or not, that reads no message larger than a limit |
+//! | `access` | passwords and certificates |
 //! | `handler` | messages to statements, replies to messages |
 //! | `connection` | what one client has set, prepared and begun |
 //! | `command` | a text cut into statements, and who answers each |
@@ -10,10 +11,13 @@
 //! | `catalog`, `columns` | questions about the system: `pg_catalog`, `information_schema` |
 //! | `parameter` | the types and values of `$1`, `$2` |
 //! | `rows`, `cell`, `text`, `binary`, `oid` | rows as messages, values in both formats, the types' numbers |
+//! | `transaction`, `declared` | savepoints and the ends of transactions, cursors |
+//! | `subscribe`, `cursor`, `copy`, `stream` | changes as they come, rows in parts, rows as lines, and what sends them |
 //! | `fault` | errors with their SQLSTATE |
 //!
 //! Every statement is kept by itself. BEGIN and COMMIT are taken, for drivers that cannot do without; a ROLLBACK after
-//! writes is an error, since it takes nothing back. There is no password and no encryption: listen on loopback.
+//! writes is an error, since it takes nothing back.
+pub mod access;
 mod binary;
 mod bounded;
 mod catalog;
@@ -21,21 +25,28 @@ mod cell;
 mod columns;
 mod command;
 mod connection;
+mod copy;
+mod cursor;
+mod declared;
 mod fault;
 mod handler;
 mod oid;
 mod parameter;
 mod rows;
 mod settings;
+mod stream;
+mod subscribe;
 mod text;
+mod transaction;
 
 use crate::session::Session;
+use access::Access;
 use bounded::Bounded;
 use catalog::Catalog;
 use connection::{Connection, Prepared};
 use datafusion_postgres::pgwire::api::cancel::DefaultCancelHandler;
-use datafusion_postgres::pgwire::api::{DefaultClient, NoopHandler};
-use datafusion_postgres::pgwire::error::PgWireError;
+use datafusion_postgres::pgwire::api::{DefaultClient, NoopHandler, PgWireConnectionState as State};
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 use datafusion_postgres::pgwire::messages::PgWireFrontendMessage;
 use datafusion_postgres::pgwire::tokio::server::{PgWireMessageServerCodec, process_error, process_message};
 use futures::StreamExt;
@@ -65,6 +76,9 @@ impl Default for Limits {
     }
 }
 
+/// Bytes of a message before the password.
+const LOGIN_BYTES_MAX: usize = 10_000;
+
 /// How many clients at a time are told that there are too many; more are only closed.
 const REFUSALS_MAX: usize = 16;
 
@@ -73,6 +87,7 @@ pub async fn serve(
     listener: std::net::TcpListener,
     session: Session,
     limits: Limits,
+    access: Access,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
@@ -102,12 +117,12 @@ pub async fn serve(
             Err(_) => (refusals.clone().try_acquire_owned(), false),
         };
         let Ok(place) = place else { continue };
-        let handler =
-            Handler::new(Connection::new(session.clone(), catalog.clone()), shared.clone(), is_welcome);
-        let shared = shared.clone();
+        let connection = Connection::new(session.clone(), catalog.clone());
+        let handler = Handler::new(connection, shared.clone(), is_welcome, access.clone());
+        let (shared, access) = (shared.clone(), access.clone());
         connections.spawn(async move {
             // How a connection ends is its client's affair.
-            _ = converse(socket, Arc::new(handler), shared, limits).await;
+            _ = converse(socket, Arc::new(handler), shared, limits, access).await;
             drop(place);
         });
     }
@@ -118,24 +133,26 @@ async fn converse(
     handler: Arc<Handler>,
     shared: Arc<Shared>,
     limits: Limits,
+    access: Access,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
     let address = socket.peer_addr()?;
     let late = |_| io::Error::from(io::ErrorKind::TimedOut);
     let start = tokio::time::Instant::now() + limits.start_wait;
-    let negotiated = Bounded::negotiated(socket, limits.message_bytes_max);
+    // Who has not said his password yet has little to say.
+    let first = if access.asks() { LOGIN_BYTES_MAX } else { limits.message_bytes_max };
+    let negotiated = Bounded::negotiated(socket, access.tls(), first.min(limits.message_bytes_max));
     let bounded = tokio::time::timeout_at(start, negotiated).await.map_err(late)??;
-    let mut client = DefaultClient::<Arc<Prepared>>::new(address, false);
-    client.state = datafusion_postgres::pgwire::api::PgWireConnectionState::AwaitingStartup;
+    let mut client = DefaultClient::<Arc<Prepared>>::new(address, bounded.is_secure());
+    client.state = State::AwaitingStartup;
     let mut framed = Framed::new(bounded, PgWireMessageServerCodec::new(client));
     let cancel = Arc::new(DefaultCancelHandler::new(shared.manager.clone()));
-    let mut is_first = true;
+    let mut is_starting = true;
     loop {
-        let message = match is_first {
+        let message = match is_starting {
             true => tokio::time::timeout_at(start, framed.next()).await.map_err(late)?,
             false => framed.next().await,
         };
-        is_first = false;
         let message = match message {
             Some(Ok(PgWireFrontendMessage::Terminate(_))) | None => return Ok(()),
             Some(Ok(message)) => message,
@@ -152,7 +169,18 @@ async fn converse(
         let done =
             process_message(message, &mut framed, startup, simple, extended, copy, cancel.clone()).await;
         if let Err(why) = done {
-            process_error(&mut framed, why, is_extended).await?;
+            let why = ErrorInfo::from(why);
+            // Nothing more is read from a client that was turned away.
+            let is_over = why.is_fatal() || is_starting;
+            process_error(&mut framed, PgWireError::UserError(Box::new(why)), is_extended).await?;
+            if is_over {
+                return Ok(());
+            }
+        }
+        let state = framed.codec().client_info.state;
+        if is_starting && !matches!(state, State::AwaitingStartup | State::AuthenticationInProgress) {
+            is_starting = false;
+            framed.get_mut().widen(limits.message_bytes_max);
         }
     }
 }

@@ -4,20 +4,24 @@
 //! |---|---|
 //! | `client` | where the cluster is; errors by what can be done about them |
 //! | `topic` | topics, made and read |
+//! | `large` | rows that a topic does not take |
 //! | `progress` | the record that says how far the sink has come |
 //!
 //! A record's key is the JSON object of the view's key columns, its value the row, or nothing once the row is gone; the headers
 //! `tf-time` and `tf-op` say when and what. Readers with `isolation.level=read_committed` see each change once. A transaction whose
 //! end is not known is not tried again: the producer is dropped, a new one fences it, and the progress says what was kept.
 mod client;
+mod large;
 mod progress;
 mod topic;
 
 use crate::delivery::{COUNT, Delivery, Part, definition};
 use crate::memory::shape::Shape;
+use crate::reach::Reach;
 use crate::{Content, Held, Setting, Sink, SinkError, fault};
 use client::{Cluster, error};
 use dataflows::{Time, View};
+use large::Large;
 use progress::{Progress, Topic};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -26,6 +30,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use topic::Ends;
 
 const CALL: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
@@ -39,6 +44,8 @@ pub struct Kafka {
     cluster: Cluster,
     sink: String,
     writer: Option<Writer>,
+    large: Large,
+    reach: Reach,
 }
 
 /// A producer that took over, and how far the sink has come.
@@ -49,13 +56,24 @@ struct Writer {
     progress: Progress,
     /// Whether the last transaction ended slowly.
     slow: bool,
+    /// The longest record and batch that each topic takes.
+    limits: BTreeMap<String, usize>,
 }
+
+/// The records of a topic: key, and value or none.
+type Records = Vec<(String, Option<String>)>;
 
 impl Kafka {
     /// Options are `brokers`, `topic` (with `{view}`), `partitions`, `replication`, `create_topics`, and `kafka.X` for the client's property X.
     pub fn new(setting: &Setting) -> Result<Kafka, SinkError> {
         let cluster = Cluster::new(setting).map_err(SinkError::Fatal)?;
-        Ok(Kafka { cluster, sink: setting.sink.clone(), writer: None })
+        Ok(Kafka {
+            cluster,
+            sink: setting.sink.clone(),
+            writer: None,
+            large: Large::default(),
+            reach: Reach::default(),
+        })
     }
 
     fn take_over(&self) -> Result<Writer, SinkError> {
@@ -63,17 +81,21 @@ impl Kafka {
         let failed = |why: KafkaError| error(&tried, &why);
         let producer: BaseProducer = self.cluster.producer().create().map_err(failed)?;
         let consumer: BaseConsumer = self.cluster.consumer(true).create().map_err(failed)?;
+        if self.reach.is_known() {
+            // Who was held up, and replaced meanwhile, must not fence the one that replaced it.
+            self.reach.check(self.progress(&consumer, Ends::Now)?.time)?;
+        }
         // First of all: whoever wrote before can commit nothing from here on, so that what is read now stands.
         producer.init_transactions(CALL).map_err(failed)?;
-        let progress = self.progress(&consumer)?;
-        Ok(Writer { producer, consumer, progress, slow: false })
+        let progress = self.progress(&consumer, Ends::Settled)?;
+        Ok(Writer { producer, consumer, progress, slow: false, limits: BTreeMap::new() })
     }
 
-    fn progress(&self, consumer: &BaseConsumer) -> Result<Progress, SinkError> {
+    fn progress(&self, consumer: &BaseConsumer, ends: Ends) -> Result<Progress, SinkError> {
         let topic = &self.cluster.progress;
         topic::ensure(&self.cluster, consumer, topic, 1)?;
         let mut found: Option<Progress> = None;
-        topic::read(&self.cluster, topic, 1, |message| {
+        topic::read(&self.cluster, topic, 1, ends, |message| {
             let (key, value) = topic::texts(topic, message)?;
             if let Some(value) = value.filter(|_| key == self.sink) {
                 let next = Progress::parse(value).ok_or_else(|| {
@@ -100,7 +122,7 @@ impl Kafka {
     /// What a topic holds: the last value of each key.
     fn content(&self, topic: &Topic) -> Result<BTreeMap<String, String>, SinkError> {
         let mut rows = BTreeMap::new();
-        topic::read(&self.cluster, &topic.name, topic.partitions, |message| {
+        topic::read(&self.cluster, &topic.name, topic.partitions, Ends::Settled, |message| {
             match topic::texts(&topic.name, message)? {
                 (key, Some(value)) => _ = rows.insert(key.to_owned(), value.to_owned()),
                 (key, None) => _ = rows.remove(key),
@@ -111,7 +133,7 @@ impl Kafka {
     }
 
     /// The records that a part makes: key, and value or none. Where all rows are given, only what the topic does not hold already.
-    fn records(&self, part: &Part, topic: &Topic) -> Result<Vec<(String, Option<String>)>, SinkError> {
+    fn records(&self, part: &Part, topic: &Topic) -> Result<Records, SinkError> {
         let shape = part.kept().shape();
         let mut records = part.stands().map(|stand| {
             let value = stand.row.map(|row| value_of(shape, row, stand.count));
@@ -128,12 +150,11 @@ impl Kafka {
     }
 
     /// The topics as they will be, and the records that make them so.
-    #[allow(clippy::type_complexity, reason = "topics with their records, told apart at once")]
     fn prepare(
-        &self,
-        writer: &Writer,
+        &mut self,
+        writer: &mut Writer,
         delivery: &Delivery,
-    ) -> Result<(Progress, Vec<(String, Vec<(String, Option<String>)>)>), SinkError> {
+    ) -> Result<(Progress, Vec<(String, Records)>), SinkError> {
         let mut next = writer.progress.clone();
         (next.time, next.positions) = (Some(delivery.to), delivery.positions.clone());
         next.views.retain(|name, _| !delivery.dropped.contains(name));
@@ -151,7 +172,14 @@ impl Kafka {
                 )));
             }
             let topic = Topic { definition: definition(view), name, partitions: count };
-            made.push((topic.name.clone(), self.records(part, &topic)?));
+            let mut records = self.records(part, &topic)?;
+            let limit = match writer.limits.get(&topic.name) {
+                Some(limit) => *limit,
+                None => topic::record_bytes_max(&self.cluster, &topic.name)?,
+            };
+            writer.limits.insert(topic.name.clone(), limit);
+            self.large.take_out(&view.name, part.is_whole(), limit, &mut records);
+            made.push((topic.name.clone(), records));
             next.views.insert(view.name.clone(), topic);
         }
         let mut names = BTreeSet::new();
@@ -164,7 +192,7 @@ impl Kafka {
         Ok((next, made))
     }
 
-    fn deliver(&self, writer: &mut Writer, delivery: &Delivery) -> Result<(), SinkError> {
+    fn deliver(&mut self, writer: &mut Writer, delivery: &Delivery) -> Result<(), SinkError> {
         if writer.slow {
             *writer = self.take_over()?;
             begins_at(writer, delivery)?;
@@ -176,6 +204,13 @@ impl Kafka {
             )));
         }
         let (next, made) = self.prepare(writer, delivery)?;
+        if let Some(batch) = writer.limits.values().min().filter(|least| **least < self.cluster.batch_bytes) {
+            // No batch may be longer than what the topics take.
+            self.cluster.batch_bytes = *batch;
+            let limits = std::mem::take(&mut writer.limits);
+            *writer = Writer { limits, ..self.take_over()? };
+            begins_at(writer, delivery)?;
+        }
         let tried = format!("write the changes up to {}", delivery.to);
         let failed = |why: KafkaError| error(&tried, &why);
         fault("kafka_begin")?;
@@ -202,10 +237,15 @@ impl Kafka {
 }
 
 impl Sink for Kafka {
+    fn warning(&self) -> Option<String> {
+        self.large.told()
+    }
+
     fn open(&mut self) -> Result<Held, SinkError> {
         self.writer = None;
         let writer = self.take_over()?;
         let held = writer.progress.held();
+        self.reach.hold(held.time);
         self.writer = Some(writer);
         Ok(held)
     }
@@ -218,7 +258,9 @@ impl Sink for Kafka {
             self.writer = Some(writer);
             return Err(moved);
         }
+        self.reach.attempt(delivery.to);
         self.deliver(&mut writer, delivery)?;
+        self.reach.hold(Some(delivery.to));
         self.writer = Some(writer);
         Ok(())
     }
@@ -232,10 +274,10 @@ impl Sink for Kafka {
         }
         // The time before and after: no transaction came between, or it is read again.
         for _ in 0..10 {
-            let before = self.progress(&consumer)?;
+            let before = self.progress(&consumer, Ends::Settled)?;
             let Some(topic) = before.views.get(&view.name) else { return Ok(Content::default()) };
             let rows = self.content(topic)?;
-            if self.progress(&consumer)?.time == before.time {
+            if self.progress(&consumer, Ends::Settled)?.time == before.time {
                 let keyed = !view.key.iter().copied().eq(0..view.schema.fields().len());
                 let mut rows: Vec<_> = rows.into_values().map(|value| row_of(value, keyed)).collect();
                 rows.sort();

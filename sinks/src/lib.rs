@@ -8,12 +8,14 @@
 //! | [`model`] | `Model` | a store outside, in memory: for tests and simulations |
 //! | [`postgres`] | `Postgres` | tables of a PostgreSQL |
 //! | [`redis`] | `Redis` | hashes and streams of a Redis |
+//! | `reach` | `Reach` | whether another writer was there meanwhile |
 //! | [`stored`] | `Stored` | a view as a store outside has it, read without an engine |
 pub mod delivery;
 pub mod kafka;
 pub mod memory;
 pub mod model;
 pub mod postgres;
+mod reach;
 pub mod redis;
 pub mod stored;
 
@@ -32,6 +34,10 @@ pub trait Sink: Send {
     fn apply(&mut self, delivery: &Delivery) -> Result<(), SinkError>;
     /// What the store holds of a view, to be compared. It does not take the store over.
     fn read(&mut self, view: &Arc<View>) -> Result<Content, SinkError>;
+    /// What the store could not take, though it goes on without it: names the rows.
+    fn warning(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What a store is opened with, whatever its kind.

@@ -13,7 +13,7 @@
 //! Every delivery is one transaction: the guarded row first, so that writers come one after the other and each sees whether it is
 //! still the one; then the rows. Only unnamed statements are used and nothing is set for longer than a transaction, so that a
 //! PgBouncer in transaction mode may stand between.
-mod address;
+pub(crate) mod address;
 mod cells;
 mod guard;
 mod read;
@@ -22,6 +22,7 @@ mod table;
 mod write;
 
 use crate::delivery::Delivery;
+use crate::reach::Reach;
 use crate::{Content, Held, Setting, Sink, SinkError};
 use address::Address;
 use dataflows::View;
@@ -52,6 +53,7 @@ pub struct Postgres {
     names: Names,
     /// The writer's connection, once it took over.
     writer: Option<Writer>,
+    reach: Reach,
 }
 
 /// A connection that took over, and what the store holds.
@@ -76,7 +78,7 @@ impl Postgres {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|why| SinkError::Fatal(format!("cannot start its driver: {why}")))?;
         let names = Names { schema, pipeline: setting.pipeline.clone(), sink: setting.sink.clone() };
-        Ok(Postgres { runtime, address, names, writer: None })
+        Ok(Postgres { runtime, address, names, writer: None, reach: Reach::default() })
     }
 }
 
@@ -84,7 +86,8 @@ impl Sink for Postgres {
     fn open(&mut self) -> Result<Held, SinkError> {
         self.writer = None;
         let (address, names) = (&self.address, &self.names);
-        let (writer, held) = within(&self.runtime, guard::take_over(address, names))?;
+        let (writer, held) = within(&self.runtime, guard::take_over(address, names, self.reach))?;
+        self.reach.hold(held.time);
         self.writer = Some(writer);
         Ok(held)
     }
@@ -93,12 +96,14 @@ impl Sink for Postgres {
         // Whatever goes wrong, the connection is given up: its transaction ends, and opening says what was kept.
         let mut writer =
             self.writer.take().ok_or_else(|| SinkError::Retry("the store was not opened".into()))?;
+        self.reach.attempt(delivery.to);
         let names = &self.names;
         let done = within(&self.runtime, async move {
             write::apply(&mut writer, names, delivery).await?;
             Ok(writer)
         });
         self.writer = Some(done?);
+        self.reach.hold(Some(delivery.to));
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod link;
 pub mod read;
 
 use crate::delivery::{Delivery, definition};
+use crate::reach::Reach;
 use crate::{Content, Held, Sink, SinkError};
 use dataflows::{Position, Time, View};
 use keys::ShardKeys;
@@ -155,12 +156,19 @@ pub struct Redis {
     pipeline: String,
     scripts: Scripts,
     owned: Option<Owned>,
+    reach: Reach,
 }
 
 impl Redis {
     /// A writer for a pipeline; rows that another pipeline wrote under the same prefix are not its own.
     pub fn new(pipeline: &str, options: Options) -> Redis {
-        Redis { options, pipeline: pipeline.to_owned(), scripts: Scripts::new(), owned: None }
+        Redis {
+            options,
+            pipeline: pipeline.to_owned(),
+            scripts: Scripts::new(),
+            owned: None,
+            reach: Reach::default(),
+        }
     }
 
     /// A writer by options as they are declared. Each sink needs a prefix of its own.
@@ -216,6 +224,11 @@ impl Redis {
 
     fn take_over(&self) -> Result<(Owned, Vec<Position>), SinkError> {
         let mut link = Link::open(&self.options)?;
+        if self.reach.is_known() {
+            let ask = redis::cmd("HGET").arg(keys::sink(&self.options.prefix)).arg("time").to_owned();
+            let found: Vec<Option<Time>> = link.read_all(vec![ask])?;
+            self.reach.check(found.into_iter().flatten().next())?;
+        }
         // Clocks make epochs grow even where the store lost the last one.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         let mut least = now;
@@ -322,6 +335,7 @@ impl Sink for Redis {
     fn open(&mut self) -> Result<Held, SinkError> {
         self.owned = None;
         let (owned, positions) = self.take_over()?;
+        self.reach.hold(owned.time);
         let views = owned.tables.iter().map(|(name, table)| (name.clone(), table.definition)).collect();
         let held = Held { time: owned.time, positions, views };
         self.owned = Some(owned);
@@ -332,8 +346,10 @@ impl Sink for Redis {
         let Some(mut owned) = self.owned.take() else {
             return Err(SinkError::Retry("redis: the store was not opened".into()));
         };
+        self.reach.attempt(delivery.to);
         self.check(&mut owned)?;
         self.deliver(&mut owned, delivery)?;
+        self.reach.hold(Some(delivery.to));
         self.owned = Some(owned);
         Ok(())
     }

@@ -282,7 +282,7 @@ fn what_is_wrong_for_good_is_said_in_words() {
     () = redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1mb").query(&mut connection).unwrap();
     world.step(20);
     let error = world.bring(&mut sink).unwrap_err();
-    assert!(matches!(&error, SinkError::Fatal(text) if text.contains("more memory")), "{error:?}");
+    assert!(matches!(&error, SinkError::Retry(text) if text.contains("more memory")), "{error:?}");
 }
 
 #[test]

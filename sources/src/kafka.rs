@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `config` | brokers, topics, properties, and the settings that exactly-once rests on |
 //! | `numbers` | (topic, partition) has a number, durably: positions name it |
+//! | `gaps` | offsets that are lost, and were accepted as lost |
 //! | `payload` | a record as a CloudEvent in binary or structured mode, or as a reject |
 //! | `reader` | `KafkaReader`: the `Source`; only what is committed is read, and positions step over what is not |
 //! | `produce` | events appended: idempotent, acknowledged by all replicas, keyed |
@@ -12,6 +13,7 @@
 //! A thread looks for new partitions and topics, and whether the brokers answer. A partition begins at its first offset, never at
 //! its end. What was lost (deleted by retention, re-created, cut) halts the reading with a reason; nothing is ever skipped.
 mod config;
+mod gaps;
 mod identity;
 mod native;
 mod numbers;
@@ -20,6 +22,7 @@ mod produce;
 mod reader;
 
 pub use config::KafkaConfig;
+pub use gaps::Gap;
 pub use numbers::Numbered;
 pub use produce::Done;
 pub use reader::KafkaReader;
@@ -75,6 +78,7 @@ pub(crate) struct Shared {
     /// Is asked for topics and offsets, and reads nothing.
     lookup: Lookup,
     numbers: Mutex<Numbers>,
+    gaps: Vec<Gap>,
     count: AtomicUsize,
     state: Mutex<State>,
     subscribers: Mutex<Vec<Sender<()>>>,
@@ -99,22 +103,50 @@ enum Trouble {
 impl Kafka {
     /// Looks at the topics, and numbers their partitions in a file of that path; tells how many torn bytes were cut from it.
     pub fn open(config: KafkaConfig, numbers: &Path) -> Result<(Kafka, u64), SourceError> {
+        let gaps = gaps::read(&gaps::path(numbers)).map_err(SourceError::Fatal)?;
         let (numbers, cut) = Numbers::open(numbers).map_err(SourceError::Fatal)?;
-        Ok((Kafka::start(config, numbers)?, cut))
+        Ok((Kafka::start(config, numbers, gaps)?, cut))
     }
 
     /// Reads beside the process that holds the file: only the partitions that it has numbered.
     pub fn open_read_only(config: KafkaConfig, numbers: &Path) -> Result<Kafka, SourceError> {
-        Kafka::start(config, Numbers::open_read_only(numbers).map_err(SourceError::Fatal)?)
+        let gaps = gaps::read(&gaps::path(numbers)).map_err(SourceError::Fatal)?;
+        Kafka::start(config, Numbers::open_read_only(numbers).map_err(SourceError::Fatal)?, gaps)
     }
 
-    fn start(config: KafkaConfig, numbers: Numbers) -> Result<Kafka, SourceError> {
+    /// The offsets at and after some positions, or else the first ones, that the brokers deleted and nobody has accepted as lost yet.
+    pub fn losses(&self, needed: &[Position]) -> Result<Vec<Gap>, SourceError> {
+        let mut losses = vec![];
+        for of in self.shared.numbered() {
+            let (low, _) = self.shared.watermarks(&of.topic, of.partition).map_err(SourceError::Retry)?;
+            let wanted = needed.iter().find(|p| p.partition == of.number).map_or(of.first, |p| p.offset);
+            let (number, from) = (of.number, gaps::past(&self.shared.gaps, of.number, wanted));
+            if from < low {
+                let (topic, partition) = (of.topic.clone(), of.partition);
+                losses.push(Gap { number, topic, partition, from, to: low, accepted_ms: 0 });
+            }
+        }
+        Ok(losses)
+    }
+
+    /// The offsets that were accepted as lost.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.shared.gaps
+    }
+
+    /// Accepts losses, in the file beside that of the numbers: whoever opens it from now on steps over them.
+    pub fn accept(numbers: &Path, losses: &[Gap]) -> Result<(), SourceError> {
+        gaps::add(&gaps::path(numbers), losses).map_err(SourceError::Fatal)
+    }
+
+    fn start(config: KafkaConfig, numbers: Numbers, gaps: Vec<Gap>) -> Result<Kafka, SourceError> {
         config.check().map_err(SourceError::Fatal)?;
         let lookup = consumer(&config, &[]).map_err(SourceError::Fatal)?;
         let writes = !numbers.is_read_only();
         let shared = Arc::new(Shared {
             count: numbers.list().len().into(),
             numbers: Mutex::new(numbers),
+            gaps,
             lookup,
             config,
             state: Mutex::default(),

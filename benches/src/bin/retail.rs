@@ -115,5 +115,5 @@ fn run(
         }
         Ok::<usize, String>(changes)
     })
-    .inspect(|_| engine.shutdown())
+    .inspect(|_| _ = engine.shutdown())
 }

@@ -1,5 +1,6 @@
 //! Lists taken apart: a row for each element, the other columns repeated. Linear, so it needs no state.
 use super::Oks;
+use super::compact::Compact;
 use crate::state::{batch_of, pick};
 use crate::ward::Ward;
 use crate::{Delta, Diff};
@@ -26,13 +27,18 @@ pub(super) fn check(schema: &SchemaRef, lists: &[usize]) -> Result<(), String> {
 /// Takes the lists of each row apart.
 pub(super) fn flatten<'s>(input: Oks<'s>, lists: Vec<usize>, schema: SchemaRef, ward: &Arc<Ward>) -> Oks<'s> {
     let ward = ward.clone();
+    let compact = Compact::new(&schema, &lists);
     input.unary(Pipeline, "Flatten", |_, _| {
         move |input, output| {
             input.for_each(|cap, data| {
                 let mut session = output.session(&cap);
                 for delta in data.drain(..).filter(|_| ward.stopped().is_none()) {
                     ward.contain("Flatten", || {
-                        apart(&delta, &lists, &schema, &mut |delta| session.give(delta))
+                        // Windows that overlap: what is equal before is made many of once.
+                        let fewer = compact.as_ref().and_then(|compact| compact.compacted(&delta));
+                        apart(fewer.as_ref().unwrap_or(&delta), &lists, &schema, &mut |delta| {
+                            session.give(delta)
+                        })
                     });
                 }
             });

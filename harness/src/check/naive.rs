@@ -37,8 +37,7 @@ pub fn declared(
 ) -> Result<(Catalogue, Vec<Declared>), Error> {
     let mut catalogue =
         Catalogue::load(name).map_err(|why| Error::failed(format!("load catalogue {name}"), why))?;
-    let start = |mapping| Declared { mapping, from: 0, until: Time::MAX, begun: true };
-    let mut tables: Vec<Declared> = catalogue.tables().cloned().map(start).collect();
+    let mut tables = from_start(&catalogue);
     for Statement { after, act } in statements.iter().filter(|statement| statement.after < time) {
         match act {
             Act::Declare(sql) => {
@@ -64,40 +63,73 @@ pub fn declared(
     Ok((catalogue, tables))
 }
 
+/// The tables of a catalogue that was there before the first tick.
+pub fn from_start(catalogue: &Catalogue) -> Vec<Declared> {
+    let start = |mapping| Declared { mapping, from: 0, until: Time::MAX, begun: true };
+    catalogue.tables().cloned().map(start).collect()
+}
+
 /// The rows of each table at a time: of the records below `positions`, in the ticks they were bound to.
 pub fn tables<S: Source>(
     source: S,
-    mut bindings: progress::Reader,
+    bindings: progress::Reader,
     declared: Vec<Declared>,
     positions: &[Position],
     time: Time,
 ) -> Result<BTreeMap<String, Vec<RecordBatch>>, Error> {
-    let log = read(source, positions)?;
-    let mut tally = Tally::new(declared);
-    let mut done: BTreeMap<u32, u64> = BTreeMap::new();
-    while let Some(binding) = bindings.next()? {
-        if binding.moment.time > time {
-            break;
-        }
-        let before = done.iter().filter_map(|(partition, end)| {
-            let (log, _) = log.get(partition)?;
-            Some((*partition, &log[..log.partition_point(|record| record.offset < *end)]))
-        });
-        tally.declare(binding.moment.time, &before.collect());
-        for position in &binding.positions {
-            let from = done.insert(position.partition, position.offset).unwrap_or(0);
-            let (log, read) = log.get(&position.partition).map_or((&[][..], 0), |(log, read)| (log, *read));
-            if from >= position.offset {
+    Tables::new(declared).at(source, bindings, positions, time)
+}
+
+/// The tables at a time, and then at later ones.
+pub struct Tables {
+    tally: Tally,
+    done: BTreeMap<u32, u64>,
+    time: Time,
+}
+
+impl Tables {
+    /// Before the first tick.
+    pub fn new(declared: Vec<Declared>) -> Tables {
+        Tables { tally: Tally::new(declared), done: BTreeMap::new(), time: 0 }
+    }
+
+    /// The rows of each table at a time not before the last one: source and bindings are read from their beginning, and what was
+    /// counted already is passed over.
+    pub fn at<S: Source>(
+        &mut self,
+        source: S,
+        mut bindings: progress::Reader,
+        positions: &[Position],
+        time: Time,
+    ) -> Result<BTreeMap<String, Vec<RecordBatch>>, Error> {
+        let log = read(source, positions)?;
+        let done = &mut self.done;
+        while let Some(binding) = bindings.next()?.filter(|binding| binding.moment.time <= time) {
+            if binding.moment.time <= self.time {
                 continue;
             }
-            if read < position.offset {
-                return Err(Error::failed("read the log", "it is shorter than what was bound"));
+            let before = done.iter().filter_map(|(partition, end)| {
+                let (log, _) = log.get(partition)?;
+                Some((*partition, &log[..log.partition_point(|record| record.offset < *end)]))
+            });
+            self.tally.declare(binding.moment.time, &before.collect());
+            for position in &binding.positions {
+                let from = done.insert(position.partition, position.offset).unwrap_or(0);
+                let (log, read) =
+                    log.get(&position.partition).map_or((&[][..], 0), |(log, read)| (log, *read));
+                if from >= position.offset {
+                    continue;
+                }
+                if read < position.offset {
+                    return Err(Error::failed("read the log", "it is shorter than what was bound"));
+                }
+                let at = |offset| log.partition_point(|record| record.offset < offset);
+                self.tally.count(binding.moment, &log[at(from)..at(position.offset)]);
             }
-            let at = |offset| log.partition_point(|record| record.offset < offset);
-            tally.count(binding.moment, &log[at(from)..at(position.offset)]);
         }
+        self.time = time;
+        self.tally.rows()
     }
-    tally.rows()
 }
 
 /// The records of each partition, and up to which offset they were read.
@@ -199,13 +231,11 @@ impl Tally {
         }
     }
 
-    fn rows(mut self) -> Result<BTreeMap<String, Vec<RecordBatch>>, Error> {
-        for (declared, _, batches) in &mut self.tables {
-            batches.extend(self.known.rows(&declared.mapping.table));
-        }
-        let standing = self.tables.into_iter().filter(|(declared, _, _)| declared.until == Time::MAX);
+    fn rows(&self) -> Result<BTreeMap<String, Vec<RecordBatch>>, Error> {
+        let standing = self.tables.iter().filter(|(declared, _, _)| declared.until == Time::MAX);
         let rows = standing.map(|(declared, _, batches)| {
             let table = &declared.mapping.table;
+            let batches: Vec<_> = batches.iter().cloned().chain(self.known.rows(table)).collect();
             let rows = match &table.mode {
                 Mode::Append => batches,
                 Mode::Changes { .. } => changed(table, &batches)?,

@@ -1,9 +1,13 @@
 //! What the user typed for a serving process, in a file and in flags, made into what it means.
+use super::wire::Wire;
 use super::{DATA_DEFAULT, KafkaFlags, LISTEN_DEFAULT, Serve, TICK_EVENTS_DEFAULT, duration};
 use crate::Error;
+use crate::cluster::hosts::Hosts;
 use crate::outlets::spec::Spec;
 use crate::pipeline::Setting;
+use queries::wire::access::Access;
 use sources::kafka::KafkaConfig;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A serving process, all filled in.
@@ -12,7 +16,53 @@ pub(super) struct Settled {
     pub(super) catalogue: Option<String>,
     pub(super) listen: String,
     pub(super) pg: Option<String>,
+    pub(super) access: Access,
     pub(super) setting: Setting,
+    /// The processes, if there are several.
+    pub(super) hosts: Option<Hosts>,
+}
+
+/// `[quarantine]` of the file.
+#[derive(Debug, Default, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DeadLetters {
+    /// The topic; `off` for none. Without it that of the log, with `.quarantine` behind it.
+    topic: Option<String>,
+}
+
+/// The view and the sink by which records that do not count come to a topic.
+pub(super) const DEAD_LETTERS: &str = "dead_letters";
+
+impl DeadLetters {
+    /// The sink; none where it is off, or where nothing says which topic is meant. What is written must not be read again as events.
+    fn sink(&self, kafka: &KafkaConfig) -> Result<Option<Spec>, String> {
+        let topic = match self.topic.as_deref() {
+            Some("off") => return Ok(None),
+            Some(topic) if kafka.reads(topic) => {
+                return Err(format!(
+                    "topic {topic:?} is one of those that are read: name another, or \"off\""
+                ));
+            }
+            Some(topic) => topic.to_owned(),
+            None => {
+                let topic = kafka.produce_topic().map(|topic| format!("{topic}.quarantine"));
+                match topic.filter(|topic| !kafka.reads(topic)) {
+                    Some(topic) => topic,
+                    None => return Ok(None),
+                }
+            }
+        };
+        let mut options =
+            BTreeMap::from([("brokers".to_owned(), kafka.brokers.clone()), ("topic".to_owned(), topic)]);
+        let properties = kafka.properties.iter().map(|(key, value)| (format!("kafka.{key}"), value.clone()));
+        options.extend(properties);
+        Ok(Some(Spec {
+            name: DEAD_LETTERS.into(),
+            kind: "kafka".into(),
+            views: Some(vec![DEAD_LETTERS.into()]),
+            options,
+        }))
+    }
 }
 
 impl KafkaFlags {
@@ -39,7 +89,9 @@ impl KafkaFlags {
 pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
     let Some(path) = file else {
         let kafka = flags.kafka_flags.over(None);
-        return Ok(Serve { kafka, kafka_flags: KafkaFlags::default(), ..flags });
+        let postgres_wire = flags.wire_flags;
+        let (kafka_flags, wire_flags) = Default::default();
+        return Ok(Serve { kafka, kafka_flags, postgres_wire, wire_flags, ..flags });
     };
     let tried = format!("read config {}", path.display());
     let text = std::fs::read_to_string(path).map_err(|why| Error::failed(&tried, why))?;
@@ -51,6 +103,8 @@ pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
         catalog: flags.catalog.or(file.catalog),
         listen: flags.listen.or(file.listen),
         pg: flags.pg.or(file.pg),
+        postgres_wire: flags.wire_flags.over(file.postgres_wire),
+        wire_flags: Wire::default(),
         workers: flags.workers.or(file.workers),
         tick_events: flags.tick_events.or(file.tick_events),
         partitions: flags.partitions.or(file.partitions),
@@ -58,6 +112,7 @@ pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
         kafka,
         kafka_flags: KafkaFlags::default(),
         sink: file.sink,
+        quarantine: file.quarantine,
         snapshot_every: flags.snapshot_every.or(file.snapshot_every),
         snapshots_kept: flags.snapshots_kept.or(file.snapshots_kept),
     })
@@ -85,7 +140,10 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
     if let Some(kafka) = &setting.kafka {
         kafka.check().map_err(|why| refused("kafka", &why))?;
     }
-    let sinks = serve.sink.iter().map(Spec::from_table).collect::<Result<_, _>>()?;
+    let mut sinks = serve.sink.iter().map(Spec::from_table).collect::<Result<Vec<_>, _>>()?;
+    if let Some(kafka) = &setting.kafka {
+        sinks.extend(serve.quarantine.sink(kafka).map_err(|why| refused("quarantine", &why))?);
+    }
     setting.sinks = Some(sinks);
     match serve.snapshot_every.as_deref() {
         None => {}
@@ -107,7 +165,8 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
     setting.snapshots.kept = serve.snapshots_kept.map_or(setting.snapshots.kept, usize::from);
     let listen = serve.listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
     let data = serve.data.unwrap_or_else(|| DATA_DEFAULT.into());
-    Ok(Settled { data, catalogue: serve.catalog, listen, pg: serve.pg, setting })
+    let access = serve.wire_flags.over(serve.postgres_wire).access()?;
+    Ok(Settled { data, catalogue: serve.catalog, listen, pg: serve.pg, access, setting, hosts: None })
 }
 
 #[cfg(test)]
@@ -126,6 +185,26 @@ mod tests {
         for (every, kept) in [("never", None), ("0s", None), ("5m", Some(0))] {
             assert!(settled(every, kept).is_err(), "{every}");
         }
+    }
+
+    #[test]
+    fn dead_letters_go_to_a_topic_that_is_not_read() {
+        let sinks = |topics: &[&str], topic: Option<&str>| {
+            let topics = topics.iter().map(|topic| topic.to_string()).collect();
+            let kafka = Some(KafkaConfig { brokers: "b:1".into(), topics, ..KafkaConfig::default() });
+            let quarantine = DeadLetters { topic: topic.map(str::to_owned) };
+            let settled = settle(Serve { kafka, quarantine, ..Serve::default() }, 1)?;
+            let sinks = settled.setting.sinks.unwrap_or_default();
+            Ok::<_, Error>(sinks.first().map(|sink| sink.options["topic"].clone()))
+        };
+        assert_eq!(sinks(&["a", "b"], None).unwrap().as_deref(), Some("a.quarantine"));
+        assert_eq!(sinks(&["a"], Some("dead")).unwrap().as_deref(), Some("dead"));
+        for (topics, topic) in
+            [(&["a"][..], Some("off")), (&["^a.*"][..], None), (&["a", "^a[.].*"][..], None)]
+        {
+            assert_eq!(sinks(topics, topic).unwrap(), None);
+        }
+        assert!(sinks(&["^a.*"], Some("ab")).unwrap_err().to_string().contains("those that are read"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::metrics;
 use crate::pipeline::{Finished, Pipeline, Setting};
 use crate::ticks::End;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use dataflows::engine::Cost;
 use sources::file::{File, Progress};
 use sources::log::AppendError;
 use std::path::Path;
@@ -37,6 +38,7 @@ pub(super) fn run(args: Replay) -> Result<(), Error> {
     if args.snapshot {
         setting.snapshots.every = Some(std::time::Duration::MAX);
     }
+    setting.costs = args.costs;
     let pipeline = Pipeline::start(data, &setting)?;
     for repair in pipeline.repairs() {
         eprintln!("tallyflow: repaired {repair}");
@@ -55,7 +57,31 @@ pub(super) fn run(args: Replay) -> Result<(), Error> {
         (Err(why), _) | (Ok(_), Err(why)) => return Err(why),
         (Ok(finished), Ok(())) => finished,
     };
-    report(&finished, events, args.out.as_deref(), start)
+    report(&finished, events, args.out.as_deref(), start)?;
+    if args.costs {
+        costs(finished.costs, events);
+    }
+    Ok(())
+}
+
+/// What each dataflow took and holds. Seconds are of all workers together, within its operators.
+fn costs(mut costs: Vec<Cost>, events: u64) {
+    costs.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let all: f64 = costs.iter().map(|cost| cost.seconds).sum();
+    println!("costs             {all:.3} s in {} dataflows", costs.len());
+    println!("   seconds   share  ns/event  state rows  state KiB  read by  dataflow");
+    for cost in &costs {
+        let share = cost.seconds / all.max(f64::MIN_POSITIVE) * 100.0;
+        let each = cost.seconds * 1e9 / events.max(1) as f64;
+        println!(
+            "{:>10.3}  {share:>5.1}%  {each:>8.0}  {:>10}  {:>9}  {:>7}  {}",
+            cost.seconds,
+            grouped(cost.rows as u64),
+            grouped(cost.bytes as u64 >> 10),
+            cost.users.len(),
+            cost.dataflow
+        );
+    }
 }
 
 /// A temporary data directory is removed also when the user has had enough.

@@ -1,13 +1,21 @@
 //! `tallyflow run`: the pipeline and the API, until a signal or a failure ends both.
-use super::config::{Settled, merge, settle};
-use super::{Run, workers};
+use super::config::{DEAD_LETTERS, Settled, merge, settle};
+use super::{Cluster, Run, workers};
 use crate::Error;
+use crate::cluster::follow::follow;
+use crate::cluster::greet::Terms;
+use crate::cluster::hosts::Hosts;
+use crate::cluster::lead::Lead;
 use crate::data::Data;
+use crate::host::Process;
 use crate::pipeline::Pipeline;
 use crate::ticks::End;
+use queries::api::host::Host;
 use queries::api::{ApiConfig, serve};
+use queries::wire::access::Access;
 use std::io::Write;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -15,7 +23,12 @@ use tokio::signal::unix::{SignalKind, signal};
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) fn run(run: Run) -> Result<(), Error> {
-    let settled = settle(merge(run.serve, run.config.as_deref())?, workers(None))?;
+    let hosts = hosts(&run.cluster)?;
+    if let Some(hosts) = hosts.as_ref().filter(|hosts| hosts.process > 0) {
+        return follow(hosts);
+    }
+    let mut settled = settle(merge(run.serve, run.config.as_deref())?, workers(None))?;
+    settled.hosts = hosts;
     let server = Server::open(&settled)?;
     println!(
         "tallyflow: catalogue {} in {}",
@@ -26,9 +39,31 @@ pub(super) fn run(run: Run) -> Result<(), Error> {
     if let Some(wire) = &server.wire {
         println!("tallyflow: PostgreSQL protocol on {}", address_of(wire, "the given address"));
     }
-    server.serve(std::future::pending(), || ())?;
+    let others = server.others.clone();
+    server.serve(left(others), || ())?;
     println!("tallyflow: stopped");
     Ok(())
+}
+
+/// The processes, if there are several.
+fn hosts(cluster: &Cluster) -> Result<Option<Hosts>, Error> {
+    let (Some(processes), Some(file)) = (cluster.processes, &cluster.hostfile) else { return Ok(None) };
+    let Some(process) = cluster.process else {
+        return Err(Error::Usage(
+            "with --processes each process has its number: give --process 0, 1, ..".into(),
+        ));
+    };
+    let hosts = Hosts::read(file, processes.into(), process.into())?;
+    Ok(Some(hosts).filter(|_| processes > 1))
+}
+
+/// Until a follower was asked to stop.
+async fn left(others: Option<Arc<Lead>>) {
+    let Some(others) = others else { return std::future::pending().await };
+    while !others.was_left() {
+        tokio::time::sleep(LOOK).await;
+    }
+    println!("tallyflow: another process was asked to stop, so all do");
 }
 
 /// A pipeline and the socket it will answer on.
@@ -37,6 +72,8 @@ pub(super) struct Server {
     pub(super) address: String,
     listener: TcpListener,
     wire: Option<TcpListener>,
+    others: Option<Arc<Lead>>,
+    access: Access,
 }
 
 impl Server {
@@ -44,14 +81,25 @@ impl Server {
     pub(super) fn open(settled: &Settled) -> Result<Server, Error> {
         let listener = listen(&settled.listen)?;
         let wire = settled.pg.as_deref().map(listen).transpose()?;
+        let access = settled.access.clone();
+        if let Some(warning) = wire.as_ref().and_then(|wire| super::wire::warning(wire, &access)) {
+            eprintln!("tallyflow: {warning}");
+        }
         let address = address_of(&listener, &settled.listen);
         let data = Data::open(&settled.data, settled.catalogue.as_deref())?;
         data.announce(&address)?;
-        let pipeline = Pipeline::start(data, &settled.setting)?;
+        let mut setting = settled.setting.clone();
+        if let Some(hosts) = &settled.hosts {
+            let terms = Terms { workers: setting.workers, state_bytes_max: setting.state_bytes_max };
+            setting.others = Some(Lead::gather(hosts, terms)?);
+            println!("tallyflow: {} processes of {} workers each", hosts.addresses.len(), terms.workers);
+        }
+        let others = setting.others.clone();
+        let pipeline = Pipeline::start(data, &setting)?;
         for repair in pipeline.repairs() {
             eprintln!("tallyflow: repaired {repair}");
         }
-        Ok(Server { pipeline, address, listener, wire })
+        Ok(Server { pipeline, address, listener, wire, others, access })
     }
 
     /// Answers until a signal, a failure, or `over`; then stops all, `before` first.
@@ -71,6 +119,7 @@ impl Server {
                     listener,
                     self.pipeline.session(),
                     limits,
+                    self.access,
                     std::future::pending(),
                 ))
             });
@@ -96,10 +145,14 @@ async fn wait(pipeline: &Pipeline, over: impl Future<Output = ()>) -> Result<(),
     let failure = async {
         loop {
             tokio::time::sleep(LOOK).await;
-            if !said && queries::api::host::Host::ready(&**pipeline.process()).is_ok() {
+            if !said && pipeline.process().ready().is_ok() {
                 said = true;
                 // Nobody may be listening to it any more.
                 _ = writeln!(std::io::stdout(), "{}", ready(pipeline, began.elapsed()));
+                let process = pipeline.process().clone();
+                if pipeline.shared().outlets.get(DEAD_LETTERS).is_some() {
+                    _ = tokio::task::spawn_blocking(move || dead_letters(&process)).await;
+                }
             }
             if pipeline.visible().now().failure.is_some() {
                 return;
@@ -113,6 +166,16 @@ async fn wait(pipeline: &Pipeline, over: impl Future<Output = ()>) -> Result<(),
         () = over => {}
     }
     Ok(())
+}
+
+/// Declares the view of records that do not count, unless there is one: the sink of its name waits for it.
+fn dead_letters(process: &Process) {
+    let known = process.catalogue().get(DEAD_LETTERS).is_some();
+    let sql =
+        format!("CREATE MATERIALIZED VIEW {DEAD_LETTERS} WITH (key = 'id') AS SELECT * FROM quarantine");
+    if !known && let Err(why) = process.declare(&sql) {
+        eprintln!("tallyflow: records that do not count come to no topic: {why}");
+    }
 }
 
 /// What the start took: from the opened data to the first answer for all that was in the log.

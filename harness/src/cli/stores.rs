@@ -112,7 +112,7 @@ fn stopped(args: &Check) -> Result<Vec<Compared>, Error> {
         remember: remember.into_iter().collect(),
         ..Setting::replay(workers(args.workers), super::TICK_EVENTS_DEFAULT)
     };
-    let Finished { data, shared } = Pipeline::start(data, &setting)?.finish(End::Drain)?;
+    let Finished { data, shared, .. } = Pipeline::start(data, &setting)?.finish(End::Drain)?;
     let mut found = vec![];
     for (sink, view, content) in held {
         let failed = |why: &str| Compared {

@@ -76,7 +76,7 @@ fn status(running: &Arc<Running>, now: Option<u64>) -> SinkStatus {
         deliveries: figures.deliveries,
         reloads: figures.whole,
         retries: figures.retries,
-        error: error.map(str::to_owned),
+        error: error.map(str::to_owned).or_else(|| running.warning()),
     }
 }
 

@@ -16,6 +16,7 @@ pub struct Running {
     changed: Condvar,
     ending: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
+    warning: Mutex<Option<String>>,
 }
 
 impl Running {
@@ -27,6 +28,7 @@ impl Running {
             changed: Condvar::new(),
             ending: AtomicBool::new(false),
             thread: Mutex::new(None),
+            warning: Mutex::default(),
             spec,
         });
         if let Some(sink) = sink {
@@ -42,12 +44,24 @@ impl Running {
     /// One without a thread: a simulation does what its outlet says.
     pub(crate) fn driven(spec: Spec, outlet: Outlet) -> Arc<Running> {
         let (outlet, changed, ending) = (Mutex::new(outlet), Condvar::new(), AtomicBool::new(false));
-        Arc::new(Running { spec, outlet, changed, ending, thread: Mutex::new(None) })
+        Arc::new(Running {
+            spec,
+            outlet,
+            changed,
+            ending,
+            thread: Mutex::new(None),
+            warning: Mutex::default(),
+        })
     }
 
     /// The state machine. It is whole whoever panicked: the sink's own panics are caught.
     pub fn outlet(&self) -> MutexGuard<'_, Outlet> {
         self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the store could not take, though it goes on.
+    pub fn warning(&self) -> Option<String> {
+        self.warning.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A tick was published.
@@ -97,6 +111,7 @@ impl Running {
                 Act::Apply(draft) => {
                     let delivery = draft.delivery();
                     let done = contained(|| sink.apply(&delivery));
+                    self.warned(sink.warning());
                     self.outlet().applied(done);
                 }
                 Act::Wait(pause) => {
@@ -108,6 +123,15 @@ impl Running {
             }
             self.changed.notify_all();
         }
+    }
+
+    /// Says it once, where operators look.
+    fn warned(&self, now: Option<String>) {
+        let mut warning = self.warning.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = now.as_ref().filter(|_| *warning != now) {
+            eprintln!("tallyflow: sink {:?}: {text}", self.spec.name);
+        }
+        *warning = now;
     }
 
     /// What to do next, once there is something; none at the end.

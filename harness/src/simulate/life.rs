@@ -232,7 +232,7 @@ impl Drop for Life {
     /// The keeper ends with the ticker, and the directory is let go after it.
     fn drop(&mut self) {
         let engine = self.shared.engine.write().expect("no thread panics with the engine").take();
-        engine.into_iter().for_each(Engine::shutdown);
+        engine.into_iter().for_each(|engine| _ = engine.shutdown());
     }
 }
 

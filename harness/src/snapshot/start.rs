@@ -42,6 +42,13 @@ pub fn known(data: &Data) -> Option<(Time, u64)> {
     Some((point.time, point.bound_at?))
 }
 
+/// What of the log the newest snapshot stands for; nothing where there is none.
+pub fn covered(data: &Data) -> Vec<Position> {
+    let newest = manifest::list(&snapshots_path(data.path())).ok().and_then(|list| list.into_iter().next());
+    let manifest = newest.and_then(|(_, newest)| Manifest::read(&newest).ok());
+    manifest.map(|manifest| manifest.point.positions()).unwrap_or_default()
+}
+
 /// What a snapshot is compared with.
 pub struct Log<'a> {
     /// Where the log begins.

@@ -4,6 +4,7 @@ use crate::Error;
 use dataflows::{Mode, Plan, Table, View};
 use queries::Declared;
 use queries::api::host::QueryKind;
+use queries::catalogue::Change;
 use queries::catalogue::system::is_system;
 use sources::decode::{Decoder, Mapping};
 use sources::{Source, SourceError};
@@ -40,6 +41,11 @@ impl Ticker {
         Ok(())
     }
 
+    /// Other processes have to know what was done to the catalogue before they are told of what it declares.
+    pub(crate) fn note(&self, change: Change) {
+        self.with_engine(|engine| engine.note(|| change.text()));
+    }
+
     pub(super) fn take_out(&mut self, name: &str, kind: QueryKind) -> Result<(), Error> {
         match kind {
             QueryKind::View => {}
@@ -61,16 +67,8 @@ impl Ticker {
         if self.shared.collector.lock().expect("no thread panics with the collector").has(&table.name) {
             return;
         }
-        let key = match &table.mode {
-            Mode::Changes { key } if !key.is_empty() => key.clone(),
-            Mode::Append | Mode::Latest { .. } | Mode::Changes { .. } => {
-                (0..table.schema.fields().len()).collect()
-            }
-        };
-        let view =
-            Arc::new(View { name: table.name.clone(), schema: table.schema.clone(), key, sql: "".into() });
-        let plan = Plan::Get { name: table.name.clone(), schema: table.schema.clone() };
-        self.show(&view, Arc::new(plan));
+        let (view, plan) = shown(table);
+        self.show(&view, plan);
     }
 
     pub(super) fn show(&mut self, view: &Arc<View>, plan: Arc<Plan>) {
@@ -126,4 +124,17 @@ impl Ticker {
         intake.lock().expect("no thread panics with the intake").taken_again();
         Ok(())
     }
+}
+
+/// The rows of a table as a view of its name.
+pub fn shown(table: &Arc<Table>) -> (Arc<View>, Arc<Plan>) {
+    let key = match &table.mode {
+        Mode::Changes { key } if !key.is_empty() => key.clone(),
+        Mode::Append | Mode::Latest { .. } | Mode::Changes { .. } => {
+            (0..table.schema.fields().len()).collect()
+        }
+    };
+    let (name, schema) = (table.name.clone(), table.schema.clone());
+    let plan = Plan::Get { name: name.clone(), schema: schema.clone() };
+    (Arc::new(View { name, schema, key, sql: "".into() }), Arc::new(plan))
 }

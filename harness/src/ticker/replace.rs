@@ -3,6 +3,7 @@ use super::Ticker;
 use crate::Error;
 use crate::statements::{Act, Statement};
 use dataflows::{Plan, Time, View};
+use queries::catalogue::Change;
 use std::sync::Arc;
 
 /// A step on the way to a new version of a view.
@@ -29,10 +30,11 @@ impl Ticker {
                 self.with_engine(|engine| engine.create_beside(view, plan));
             }
             Replace::Finish { sql, name } => {
-                let statement = Statement { after: self.clock.last(), act: Act::Declare(sql) };
+                let statement = Statement { after: self.clock.last(), act: Act::Declare(sql.clone()) };
                 if let Err(why) = self.statements.append(&statement) {
                     return Ok(Err(why));
                 }
+                self.note(Change::Declare(sql.into()));
                 self.with_collector(|collector| collector.replace(&name));
                 self.with_engine(|engine| engine.replace_view(&name));
             }

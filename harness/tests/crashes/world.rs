@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,13 @@ pub struct World {
     pub redis: Service,
     pub kafka: Service,
     pub events: Events,
-    topics: Option<Topics>,
+    pub topics: Option<Topics>,
+    /// The data directory of the process that is started next.
+    pub data: PathBuf,
+    /// What the process finds in its environment.
+    pub variables: BTreeMap<String, String>,
+    /// What a shell says before it becomes the process, such as `ulimit -n 64`.
+    pub before: Option<String>,
     folder: tempfile::TempDir,
     random: StdRng,
     unsent: Vec<Vec<String>>,
@@ -143,6 +149,9 @@ impl World {
             kafka,
             events: Events::new(seed),
             topics,
+            data: folder.path().join("data"),
+            variables: BTreeMap::new(),
+            before: None,
             folder,
             random: StdRng::seed_from_u64(seed ^ 0x5eed),
             unsent: vec![],
@@ -150,21 +159,29 @@ impl World {
             lives: 0,
             counts: RefCell::default(),
         };
-        let sinks: String = world
-            .specs()
-            .iter()
-            .map(|spec| {
-                let options: String =
-                    spec.options.iter().map(|(key, value)| format!("{key:?} = {value:?}\n")).collect();
-                format!("[[sink]]\nname = {:?}\nkind = {:?}\n{options}\n", spec.name, spec.kind)
-            })
-            .collect();
-        std::fs::write(world.folder.path().join("tallyflow.toml"), sinks).unwrap();
+        world.wire(|_| ());
         world
     }
 
+    /// Writes the config: the sinks, as something changes them.
+    pub fn wire(&self, change: impl Fn(&mut Spec)) {
+        let written = self.specs().into_iter().map(|mut spec| {
+            change(&mut spec);
+            let options: String =
+                spec.options.iter().map(|(key, value)| format!("{key:?} = {value:?}\n")).collect();
+            format!("[[sink]]\nname = {:?}\nkind = {:?}\n{options}\n", spec.name, spec.kind)
+        });
+        let text = format!("[quarantine]\ntopic = \"off\"\n\n{}", written.collect::<String>());
+        std::fs::write(self.folder.path().join("tallyflow.toml"), text).unwrap();
+    }
+
+    /// A folder that goes with the world.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
     }
 
     pub fn catalogue(&self) -> String {
@@ -217,7 +234,16 @@ impl World {
         self.lives += 1;
         let said = self.folder.path().join(format!("life-{}", self.lives));
         let out = File::create(&said).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tallyflow"));
+        let binary = env!("CARGO_BIN_EXE_tallyflow");
+        let mut command = match &self.before {
+            None => Command::new(binary),
+            Some(before) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("{before}; exec \"$0\" \"$@\""), binary]);
+                shell
+            }
+        };
+        command.envs(&self.variables);
         command.args(["run", "--workers", "2", "--listen", "127.0.0.1:0", "--snapshot-every", "1s"]);
         command.arg("--data").arg(self.data()).arg("--catalog").arg(self.catalogue());
         command.arg("--config").arg(self.folder.path().join("tallyflow.toml"));
@@ -311,10 +337,18 @@ impl World {
     /// A last life without faults: all that was made is acknowledged, and each store has it.
     pub fn settle(&mut self) {
         let mut life = self.start("");
+        self.catch_up(&mut life);
+    }
+
+    /// All that was made is acknowledged by this life, and each store has it.
+    pub fn catch_up(&mut self, life: &mut Life) {
         let began = Instant::now();
         while !self.unsent.is_empty() || self.acknowledged != self.events.sales {
+            assert!(life.runs(), "it ended: {}", life.said());
             assert!(began.elapsed() < HANG, "events are not acknowledged: {}", life.said());
-            self.send(&mut life, 2);
+            if !self.send(life, 2) {
+                std::thread::sleep(LOOK);
+            }
         }
         while let Some(missing) = self.missing() {
             assert!(began.elapsed() < HANG, "{missing}: {:?} {}", life.sinks(), life.said());

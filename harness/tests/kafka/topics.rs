@@ -62,8 +62,13 @@ impl Topics {
     }
 
     pub fn create(&self, name: &str, partitions: i32) {
+        self.create_limited(name, partitions, "20000000");
+    }
+
+    /// One that takes no record longer than so many bytes.
+    pub fn create_limited(&self, name: &str, partitions: i32, bytes_max: &str) {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.replicas))
-            .set("max.message.bytes", "20000000");
+            .set("max.message.bytes", bytes_max);
         let made = self.admin(async |admin, options| admin.create_topics([&topic], options).await.unwrap());
         made.into_iter().for_each(|one| _ = one.unwrap());
         self.known(name);

@@ -3,6 +3,24 @@ use super::world::{Query, Statement, World};
 
 const CASES: &[(&[&str], &str)] = &[
     (
+        &[
+            "CREATE TABLE t (k int, b bigint, n numeric(12,2))",
+            "INSERT INTO t VALUES (1, 4, 2.55), (2, 3, NULL), (2, 5, -2.50)",
+        ],
+        "SELECT k, sum(CASE WHEN b = 4 THEN 0 ELSE n END) AS c0, sum(b * CASE WHEN b = 3 THEN 1 ELSE n END) AS c1, \
+         sum(CASE WHEN b = 3 THEN 1 ELSE b END) AS c2 FROM t GROUP BY k",
+    ),
+    (
+        &["CREATE TABLE t (k int, n numeric(12,2))", "INSERT INTO t VALUES (1, 2.55), (2, NULL), (3, -2.50)"],
+        "SELECT sum(CASE k WHEN 1 THEN 0 ELSE n END) AS c0, avg(CASE k WHEN 1 THEN 0 ELSE n END) AS c1, \
+         max(CASE k WHEN 1 THEN 0 ELSE n END) AS c2 FROM t",
+    ),
+    (
+        &["CREATE TABLE t (k int, n numeric(12,2))", "INSERT INTO t VALUES (1, 2.55), (2, 1), (3, -2.50)"],
+        "SELECT k, sum(CASE k WHEN 1 THEN 0 ELSE n END) OVER (ORDER BY k) AS c0, CASE k WHEN 1 THEN 7 ELSE n END / 3 AS c1, \
+         CASE k WHEN 1 THEN 7 ELSE n END * 3 AS c2, round(CASE k WHEN 1 THEN 7 ELSE n END, 1) AS c3 FROM t",
+    ),
+    (
         &["CREATE TABLE t (k int, n numeric(12,2))", "INSERT INTO t VALUES (1, 2.55), (2, NULL), (3, -2.50)"],
         "SELECT k, round(NULL::numeric(12,2), 0) AS c0, round(n, 1) <> n AS c1 FROM t",
     ),

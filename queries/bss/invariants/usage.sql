@@ -2,20 +2,32 @@
 
 -- What was received is guided, unmatched, rejected, voided or sent twice.
 CREATE MATERIALIZED VIEW inv_usage_is_somewhere AS
-SELECT units, sum(quantity) AS astray
+SELECT units, sum(records) AS records_astray, sum(quantity) AS astray
 FROM (
-    SELECT coalesce(r.units, 's') AS units, coalesce(a.volume, r.volume, a.duration_s, r.duration_s, 1) AS quantity
-    FROM usage_records r
-    LEFT JOIN usage_amendments a ON a.usage_id = r.usage_id
+    SELECT coalesce(units, 's') AS units, 1 AS records, 0 AS quantity FROM usage_records
     UNION ALL
-    SELECT units, -quantity FROM usage_guided
+    SELECT units, 0, quantity FROM usage
+    UNION ALL
+    SELECT units, -1, -quantity FROM usage_guided
 ) f
 GROUP BY units
-HAVING sum(quantity) <> 0;
+HAVING sum(quantity) <> 0 OR sum(records) <> 0;
 
--- What is rated is billed, unbilled or carried.
+-- What is rated is billed, unbilled or carried, and what is billed stands on bills.
 CREATE MATERIALIZED VIEW inv_rated_is_billed AS
-SELECT subscription_id, period_start, price_id FROM bill_vs_usage WHERE rated <> billed + unbilled + carried;
+SELECT subscription_id, period_start, price_id, currency, sum(rated) AS rated_astray, sum(billed) AS billed_astray
+FROM (
+    SELECT subscription_id, period_start, price_id, currency, billed + unbilled + carried AS rated, billed FROM bill_vs_usage
+    UNION ALL
+    SELECT subscription_id, period_start, price_id, currency, -amount, 0 FROM usage_charges
+    UNION ALL
+    SELECT l.subscription_id, b.period_start, l.price_id, l.currency, 0, -l.amount
+    FROM bill_lines l
+    JOIN bill_states b ON b.bill_id = l.bill_id
+    WHERE l.line_type = 'usage' AND b.state <> 'voided'
+) f
+GROUP BY subscription_id, period_start, price_id, currency
+HAVING sum(rated) <> 0 OR sum(billed) <> 0;
 
 -- The prices of single records add up to their charge, but for its rounding and the fees of tiers.
 CREATE MATERIALIZED VIEW inv_records_are_charges AS
@@ -35,16 +47,14 @@ SELECT bucket_id, unit
 FROM entitlement_balance
 WHERE granted <> burnt + expired + reset_loss + balance OR overage > 0 AND balance > 0;
 
+-- What single grants have burnt is what their bucket has, as long as all of it counts by now and none of it lapsed.
+CREATE MATERIALIZED VIEW inv_grants_are_buckets AS
+SELECT b.bucket_id, b.unit, b.burnt, g.burnt AS of_grants
+FROM entitlement_balance b
+JOIN (
+    SELECT bucket_id, unit, sum(amount) AS granted, sum(burnt) AS burnt FROM entitlement_grants GROUP BY bucket_id, unit
+) g ON g.bucket_id = b.bucket_id AND g.unit = b.unit
+WHERE b.expired = 0 AND b.reset_loss = 0 AND b.granted = g.granted AND b.burnt <> g.burnt;
+
 -- No number and no card belongs to two services at one time.
 CREATE MATERIALIZED VIEW inv_numbers_are_unique AS SELECT identity, service_id, other_service_id FROM inventory_conflicts;
-
--- Every customer has one row.
-CREATE MATERIALIZED VIEW inv_customers_have_a_row AS
-SELECT customer_id, sum(n) AS n
-FROM (
-    SELECT customer_id, 1 AS n FROM customer_360
-    UNION ALL
-    SELECT customer_id, -1 FROM customer_states
-) f
-GROUP BY customer_id
-HAVING sum(n) <> 0;

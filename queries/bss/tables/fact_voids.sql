@@ -7,7 +7,8 @@ CREATE EXTERNAL TABLE fact_voids (
     event_id TEXT NOT NULL,
     supersedes TEXT,
     reason TEXT,
-    voided_at TIMESTAMP
+    voided_at TIMESTAMP,
+    recorded_at TIMESTAMP
 ) STORED AS CLOUDEVENTS
 LOCATION 'com.example.bss.pageView.voided.*, com.example.bss.pageView.corrected.*,
     com.example.bss.product.voided.*, com.example.bss.interaction.voided.*,
@@ -17,5 +18,6 @@ LOCATION 'com.example.bss.pageView.voided.*, com.example.bss.pageView.corrected.
 OPTIONS (
     'mode' 'append',
     'column.event_id' 'id',
-    'column.voided_at' 'time'
+    'column.voided_at' 'time',
+    'column.recorded_at' 'recordedtime'
 );

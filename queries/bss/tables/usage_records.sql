@@ -4,6 +4,7 @@
 -- them right is in usage_corrections, what takes them back in usage_verdicts; the view usage puts the three together.
 CREATE EXTERNAL TABLE usage_records (
     event_id TEXT,
+    source TEXT,
     usage_id TEXT NOT NULL,
     subscription_id TEXT,
     customer_id TEXT,
@@ -32,6 +33,7 @@ LOCATION 'com.example.bss.usage.received.*, UsageCreateEvent'
 OPTIONS (
     'mode' 'append',
     'column.event_id' 'id',
+    'column.source' 'source',
     'column.usage_id' 'data.usageId',
     'column.subscription_id' 'data.productId',
     'column.customer_id' 'data.customerId',

@@ -5,6 +5,7 @@
 CREATE EXTERNAL TABLE usage_verdicts (
     usage_id TEXT NOT NULL,
     event_type TEXT,
+    source TEXT,
     reason TEXT,
     version BIGINT,
     changed_at TIMESTAMP
@@ -15,6 +16,7 @@ OPTIONS (
     'mode' 'latest',
     'key' 'usage_id',
     'version' 'version',
+    'column.source' 'source',
     'column.usage_id' 'data.usageId',
     'column.event_type' 'type',
     'column.version' 'entityversion',

@@ -3,7 +3,7 @@
 -- Key: account_id, currency. In: payment_steps, refund_states, bill_movements, bill_states. received = settled - charged back +
 -- won back - refunded; allocated is the part of it that stands against bills that are known and not voided; unapplied is the
 -- rest: payments before their bill, and those without one. A bill that arrives late takes its part; a voided one gives it back.
--- credits are notes without a bill that are not applied yet.
+-- credits are notes without a bill that are not applied yet. A corrected payment or note takes the place of the one before.
 CREATE MATERIALIZED VIEW account_credits WITH (key = 'account_id,currency') AS
 SELECT account_id, currency, sum(received) AS received, sum(allocated) AS allocated,
        sum(received) - sum(allocated) AS unapplied, sum(credits) AS credits

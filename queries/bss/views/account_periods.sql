@@ -1,7 +1,9 @@
 -- The billing periods of each account that have begun, and whether they have ended.
 --
 -- In: billing_accounts, subscription_intervals, the clock. A period begins on the account's cycle day at midnight in its time
--- zone; the first is the one in which the account's first subscription began. Dates are those of the account.
+-- zone; the first is the one in which the account's first subscription began. Dates are those of the account. A row for each
+-- account and period. A late or back-dated first subscription adds the periods before it; a corrected cycle day or time zone
+-- cuts all periods anew; a subscription that never was takes its periods along.
 CREATE VIEW account_periods AS
 SELECT a.account_id, a.customer_id, a.currency, a.time_zone, a.tax_rate, p.starts::date AS period_start,
        (p.starts + INTERVAL '1 month')::date AS period_end,

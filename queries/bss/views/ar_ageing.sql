@@ -3,7 +3,8 @@
 -- Key: account_id, currency. In: invoice_balances, account_credits, the clock. Days are those of the account's time zone; bills move
 -- from one bucket to the next at midnight there, without any event. Payments, credits, voids and chargebacks change the bucket
 -- in which their bill stands now. unapplied is negative: money and credit notes that stand against no bill. The buckets and
--- overpaid add up to the remaining of all invoices; overpaid is the negative rest of those that were paid too much.
+-- overpaid add up to the remaining of all invoices; overpaid is the negative rest of those that were paid too much. What comes
+-- late or is corrected counts as if it had been there in time.
 CREATE MATERIALIZED VIEW ar_ageing WITH (key = 'account_id,currency') AS
 SELECT account_id, currency, sum(not_due) AS not_due, sum(days_1_30) AS days_1_30, sum(days_31_60) AS days_31_60,
        sum(days_61_90) AS days_61_90, sum(days_90_more) AS days_90_more, sum(overpaid) AS overpaid, sum(unapplied) AS unapplied

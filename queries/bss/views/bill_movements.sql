@@ -2,7 +2,8 @@
 --
 -- In: credit_notes, credit_applications, billing_adjustments, payment_steps, payment_allocations, refund_states,
 -- refund_allocations. Payments count when they are settled; a chargeback that was won back counts against it. Corrected
--- movements take the place of those before; voided notes and failed refunds are not here.
+-- movements take the place of those before; voided notes and failed refunds are not here. A row for each movement. A late one
+-- counts as soon as it is known.
 CREATE VIEW bill_movements AS
 SELECT bill_id, account_id, currency, 'credited' AS kind, amount
 FROM credit_notes WHERE bill_id IS NOT NULL AND coalesce(state, 'issued') <> 'voided'

@@ -1,8 +1,8 @@
 -- Usage per subscription, price and period: what it comes to, what was billed of it, what is still to be billed.
 --
--- Key: subscription_id, period_start, price_id, currency. In: usage_charges, bill_lines, bill_states. rated = billed + unbilled + carried in
--- each row: unbilled while no bill of the period is there, carried (to the next bill) once there is one. Voided bills count for
--- nothing; late and corrected usage changes rated.
+-- Key: subscription_id, period_start, price_id, currency. In: usage_charges, bill_lines, bill_states. rated = billed + unbilled +
+-- carried in each row: unbilled while no bill of the period is there, carried (to the next bill) once there is one. Voided bills
+-- count for nothing; late and corrected usage changes rated.
 CREATE MATERIALIZED VIEW bill_vs_usage WITH (key = 'subscription_id,period_start,price_id,currency') AS
 SELECT f.subscription_id, f.period_start, f.price_id, f.currency, f.rated, f.billed,
        CASE WHEN f.bills = 0 THEN f.rated - f.billed ELSE 0.00 END AS unbilled,

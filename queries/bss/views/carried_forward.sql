@@ -1,8 +1,8 @@
 -- What was billed for each account and period against what it comes to now: the difference goes on the next bill.
 --
--- Key: account_id, period_start, currency. In: invoice_preview, bill_states, bill_lines. Only periods that were billed (a bill of theirs is known and not
--- voided). carry = what it comes to now - what was billed, without tax, for recurring and usage lines; 0 where preview and bill agree.
--- Late, corrected and voided usage changes it; a corrected bill changes it back.
+-- Key: account_id, period_start, currency. In: invoice_preview, bill_states, bill_lines. Only periods that were billed (a bill of
+-- theirs is known and not voided). carry = what it comes to now - what was billed, without tax, for recurring and usage lines; 0
+-- where preview and bill agree. Late, corrected and voided usage changes it; a corrected bill changes it back.
 CREATE MATERIALIZED VIEW carried_forward WITH (key = 'account_id,period_start,currency') AS
 SELECT b.account_id, b.period_start, b.currency, b.bills, coalesce(p.net, 0) AS due_now, b.billed,
        coalesce(p.net, 0) - b.billed AS carry

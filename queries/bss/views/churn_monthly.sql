@@ -2,7 +2,8 @@
 --
 -- Key: month, segment, currency. In: customer_months, mrr_movement, subscription_intervals, customer_states. logo_churn = churned /
 -- active at the start. involuntary are those whose last subscription ended for nonPayment or fraud. nrr and grr compare with
--- the same customers twelve months earlier and are NULL in the first year. Back-dated changes restate the months they touch.
+-- the same customers twelve months earlier and are NULL in the first year. Back-dated changes restate the months they touch. A
+-- termination that is taken back takes its churn back.
 CREATE MATERIALIZED VIEW churn_monthly WITH (key = 'month,segment,currency') AS
 WITH ended AS (
     SELECT customer_id, date_trunc('month', from_at)::date AS month,

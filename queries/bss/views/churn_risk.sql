@@ -4,7 +4,7 @@
 -- logistic function of published weights: -2.5, less 0.02 a month of tenure (up to 60), 0.8 for an overdue bill, 0.35 a ticket
 -- of the last 90 days (up to 4), 1.2 where the records of the last seven days are less than half of the mean week of the eight
 -- before, 0.9 where the contract ends within 60 days. A voided record or bill takes its part back; a subscription that is not
--- active has no row.
+-- active has no row. Late records, bills and tickets count at their own time; corrected ones take the place of those before.
 CREATE MATERIALIZED VIEW churn_risk WITH (key = 'subscription_id') AS
 WITH usage AS (
     SELECT subscription_id,

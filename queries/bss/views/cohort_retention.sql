@@ -2,7 +2,8 @@
 --
 -- Key: cohort_month, months_later, currency. In: payment_steps. A payment counts in the month when it was settled. An earlier first
 -- payment that comes late moves its customer to the older cohort everywhere; a chargeback takes its amount off the month of the
--- chargeback.
+-- chargeback. A corrected payment takes the place of the one before; a failed one never counts; one that was
+-- settled counts until it is charged back.
 CREATE MATERIALIZED VIEW cohort_retention WITH (key = 'cohort_month,months_later,currency') AS
 WITH paid AS (
     SELECT customer_id, currency, date_trunc('month', changed_at)::date AS month,

@@ -2,7 +2,9 @@
 --
 -- Key: month, customer_id, currency. In: subscription_intervals, customer_roots, the clock. Trials, one-off charges and usage do not
 -- count. A back-dated change or termination restates all months that it touches; restated_at is when the last statement came that
--- changed a month after its end, ended_by when what ended it was stated. A merged customer counts under the one who goes on. Months are those of UTC.
+-- changed a month after its end, ended_by when what ended it was stated. A merged customer counts under the one who goes on.
+-- Months are those of UTC. A correction is a version with a greater number and restates its months; a superseded one is gone
+-- from all of them.
 CREATE MATERIALIZED VIEW customer_months WITH (key = 'month,customer_id,currency') AS
 SELECT month, customer_id, currency, sum(mrr) AS mrr,
        CASE WHEN max(stated_at) > month + INTERVAL '1 month' THEN max(stated_at) END AS restated_at,

@@ -3,7 +3,8 @@
 -- Key: source, event_type, hour. In: event_arrivals. late_share: recorded more than an hour after it happened; skew_seconds:
 -- mean of recorded less happened; without_customer: share of events that name none; z: how far the number of events is from
 -- that of the same hour of the 28 days before (hours without events are not counted), from 7 such hours on. Only events that
--- could be read are here; the rest is in quarantine.
+-- could be read, and each once, are here: what broke a schema is in quarantine, and counted by rule in /metrics, as duplicates
+-- are. A late event changes the hour when it happened. A correction or a void is an event of its own, and takes no other out.
 CREATE MATERIALIZED VIEW data_quality WITH (key = 'source,event_type,hour') AS
 WITH hours AS (
     SELECT source, event_type, date_trunc('hour', happened_at) AS hour, count(*) AS events,

@@ -1,10 +1,11 @@
 -- What collections should do about each account that owes: remind (3 days after the earliest due date), remind again (10), suspend
 -- (20), end (40).
 --
--- Key: account_id, stage. In: invoice_balances, dispute_states, dunning_events, fact_voids, the clock. Days run from the
--- earliest unpaid bill in the account's time zone, without any event. Bills in an open dispute do not count; an account whose
--- promise to pay has not run out (in UTC), or that owes less than 5.00, is left alone. A payment clears at once; a chargeback comes back
--- with the original due date. An account has one row; it changes once a stage and earliest bill.
+-- Key: account_id, stage. In: invoice_balances, dispute_states, dunning_events, fact_voids, the clock. Days run from the earliest
+-- unpaid bill in the account's time zone, without any event. Bills in an open dispute do not count; an account whose promise to
+-- pay has not run out (in UTC), or that owes less than 5.00, is left alone. A payment clears at once; a chargeback comes back
+-- with the original due date. An account has one row; it changes once a stage and earliest bill. A late payment or credit, and a
+-- voided bill, change the stage as soon as they are known.
 CREATE MATERIALIZED VIEW dunning_stage WITH (key = 'account_id,currency') AS
 WITH owed AS (
     SELECT i.account_id, i.currency, min(i.due_on) AS due_on, arg_min(i.bill_id, i.due_on) AS earliest_bill_id,

@@ -2,8 +2,9 @@
 --
 -- Key: offering_id, currency. In: order_states, order_lines, offering_states. The slope of ln(quantity) on ln(mean price) by
 -- weeks, between -5 and -0.1, where there are 8 weeks or more and 3 prices or more; else the mean of such products of its
--- category; else -1.2. basis says which; r2 and weeks are those of the product. A cancelled order leaves its week, a late one
--- enters it.
+-- category; else -1.2. basis says which; r2 and weeks are those of the product. A product with a list price that was never sold in
+-- its currency has a row with 0 weeks. A cancelled order leaves its week, a late one enters it. An amended order counts as
+-- amended.
 CREATE MATERIALIZED VIEW elasticity WITH (key = 'offering_id,currency') AS
 WITH weekly AS (
     SELECT l.offering_id, l.currency, date_trunc('week', o.ordered_at) AS week, sum(l.quantity) AS quantity,
@@ -37,10 +38,17 @@ WITH weekly AS (
     JOIN offering_states o ON o.offering_id = w.offering_id
     WHERE w.slope IS NOT NULL AND o.category IS NOT NULL
     GROUP BY o.category, w.currency
+), listed AS (
+    SELECT offering_id, currency, n, prices, slope, r2 FROM own
+    UNION ALL
+    SELECT o.offering_id, o.currency, 0, 0, NULL, NULL
+    FROM offering_states o
+    LEFT JOIN own w ON w.offering_id = o.offering_id AND w.currency = o.currency
+    WHERE o.list_price IS NOT NULL AND o.currency IS NOT NULL AND w.offering_id IS NULL
 )
 SELECT w.offering_id, w.currency, coalesce(w.slope, c.slope, -1.2) AS elasticity,
        CASE WHEN w.slope IS NOT NULL THEN 'own' WHEN c.slope IS NOT NULL THEN 'category' ELSE 'assumed' END AS basis,
        w.r2, w.n AS weeks, w.prices
-FROM own w
+FROM listed w
 LEFT JOIN offering_states o ON o.offering_id = w.offering_id
 LEFT JOIN by_category c ON c.category = o.category AND c.currency = w.currency;

@@ -1,10 +1,11 @@
 -- What is left of each bucket: what was granted, used, lapsed and reset; and what was used beyond it.
 --
--- Key: bucket_id, unit. In: bucket_grants, bucket_uses, fact_voids, the clock. Grants count from valid_from, by the clock, until what is
--- left of them lapses by a bucket.expired event. granted = burnt + expired + reset_loss + balance; overage > 0 only where the
--- balance is 0. notice is the greatest of 50, 80 and 100 percent reached, and falls again when a correction lowers the use. A
+-- Key: bucket_id, unit. In: bucket_grants, bucket_uses, fact_voids, the clock. Grants count from valid_from, by the clock, until
+-- what is left of them lapses by a bucket.expired event. granted = burnt + expired + reset_loss + balance; overage > 0 only where
+-- the balance is 0. notice is the greatest of 50, 80 and 100 percent reached, and falls again when a correction lowers the use. A
 -- voided grant gives nothing; a use that fact_voids names never was. Uses are those that the charging system states for the
--- bucket; which grant of it burns first (priority, expiry, time, id) is in entitlement_grants.
+-- bucket; which grant of it burns first (priority, expiry, time, id) is in entitlement_grants. A late grant or use counts as if
+-- it had been there in time.
 CREATE MATERIALIZED VIEW entitlement_balance WITH (key = 'bucket_id,unit') AS
 SELECT bucket_id, unit, granted, least(used, granted - expired - reset_loss) AS burnt, expired, reset_loss,
        greatest(granted - expired - reset_loss - used, 0) AS balance,

@@ -6,7 +6,8 @@
 -- state: open; acknowledged (assigned by an event); resolved, with its disposition; snoozed (the event says until when, or the
 -- list snooze holds rule_id/pivot); quiet 24 hours after its last hit when nobody took it; withdrawn when somebody took it and
 -- its hits are gone: then the record stays, without hits. An alert that nobody took and whose cause goes leaves no row.
--- Evidence names the first 20 hits. Replay fires nothing again: the key is the same.
+-- Evidence names the first 20 hits. Replay fires nothing again: the key is the same. A late hit may open an alert earlier, or
+-- join two; a corrected one moves to the alert that it belongs to.
 CREATE MATERIALIZED VIEW fraud_alerts WITH (key = 'rule_id,pivot,opened_at,alert_id') AS
 WITH steps AS (
     SELECT rule_id, pivot, hit_id, happened_at AS hit_at, rule_version, customer_id, score,
@@ -20,7 +21,7 @@ WITH steps AS (
 ), numbered AS (
     SELECT s.rule_id, s.pivot, s.hit_id, s.hit_at, s.rule_version, s.customer_id, s.score,
            sum(CASE WHEN s.before_at IS NULL OR s.hit_at - s.before_at > INTERVAL '24 hours' OR p.hit_id IS NOT NULL THEN 1 ELSE 0 END)
-               OVER (PARTITION BY s.rule_id, s.pivot ORDER BY s.hit_at, s.hit_id ROWS UNBOUNDED PRECEDING) AS episode
+               OVER (PARTITION BY s.rule_id, s.pivot ORDER BY s.hit_at, s.hit_id, s.before_at NULLS FIRST ROWS UNBOUNDED PRECEDING) AS episode
     FROM steps s
     LEFT JOIN parted p ON p.rule_id = s.rule_id AND p.pivot = s.pivot AND p.hit_id = s.hit_id
 ), episodes AS (

@@ -3,7 +3,8 @@
 -- Key: pivot, window_start. In: pay_attempts below 5 of any currency. Windows of 15 minutes that begin every minute, by BIN,
 -- device and ip: a hit when 10 attempts or more, with 5 instruments or more, six tenths or more of them declined. An accepted
 -- payment above 50 from the same place within the hour after makes it worse, and is named. A late attempt counts in its own
--- windows; when a declined one turns out to be accepted, or is voided, the hit may be taken back.
+-- windows; when a declined one turns out to be accepted, or is voided, the hit may be taken back. A corrected instrument or
+-- amount moves its attempt.
 CREATE MATERIALIZED VIEW fraud_card_testing WITH (key = 'pivot,window_start') AS
 WITH places AS (
     SELECT 'bin/' || bin AS pivot, customer_id, payment_id, instrument, amount, declined, accepted, attempted_at FROM pay_attempts WHERE bin IS NOT NULL

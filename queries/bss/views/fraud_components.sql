@@ -1,7 +1,8 @@
 -- The connected part of the graph of fraud_links that each customer is in, named by its smallest customer.
 --
 -- Key: customer_id. In: fraud_links. A new tie may join two parts, one that goes may split one; only the parts that it touches
--- are worked through again. Every customer with a shared tie is in exactly one part, whatever the order of events.
+-- are worked through again. Every customer with a shared tie is in exactly one part, whatever the order of events. Late and
+-- corrected ties count as those of fraud_links do.
 CREATE MATERIALIZED VIEW fraud_components WITH (key = 'customer_id') AS
 WITH MUTUALLY RECURSIVE
     by_link (link TEXT, ring TEXT) AS (

@@ -1,7 +1,8 @@
 -- Every hit of every rule, in one shape.
 --
--- Key: rule_id, pivot, hit_id. In: the views of F1 to F12. outcome follows from the score: below 0.4 approve, below 0.7
--- review, below 0.9 block_and_review, else decline. A hit goes when its cause goes.
+-- Key: rule_id, pivot, hit_id. In: the views of F1 to F12 (F12: fraud_rings and fraud_motifs). outcome follows from the score:
+-- below 0.4 approve, below 0.7 review, below 0.9 block_and_review, else decline. A hit goes when its cause goes. Late and
+-- corrected events give and take hits as the rules say.
 CREATE MATERIALIZED VIEW fraud_hits WITH (key = 'rule_id,pivot,hit_id') AS
 SELECT rule_id, rule_version, pivot, hit_id, customer_id, payment_id, happened_at, score,
        CASE WHEN score < 0.4 THEN 'approve' WHEN score < 0.7 THEN 'review' WHEN score < 0.9 THEN 'block_and_review' ELSE 'decline' END AS outcome,
@@ -30,4 +31,6 @@ FROM (
     SELECT rule_id, rule_version, pivot, act_id, customer_id, NULL, happened_at, score::numeric(9, 4), evidence FROM fraud_takeover
     UNION ALL
     SELECT rule_id, rule_version, pivot, pivot, customer_id, NULL, happened_at, score::numeric(9, 4), evidence FROM fraud_rings
+    UNION ALL
+    SELECT rule_id, rule_version, pivot, pivot, customer_id, NULL, happened_at, score::numeric(9, 4), evidence FROM fraud_motifs
 ) hits;

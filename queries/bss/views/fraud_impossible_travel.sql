@@ -1,9 +1,10 @@
 -- F4: two places too far apart for the time between them, and SIM cards that make two calls at once.
 --
--- Key: pivot, point_id. In: geo_points, calls. A hit when a point is more than 100 km from the one before it of the same
--- customer or number, at more than 900 km/h; not within the same /24 network, nor when the accuracy exceeds the distance. A
--- clone is a call that begins while an earlier one of the same IMSI lasts. A late point is compared with both neighbours, and
--- the pair that it separates is taken back; so is the pair of a voided point.
+-- Key: pivot, point_id. In: geo_points, calls. A hit when a point is more than 100 km from the one before it of the same customer
+-- or SIM card, at more than 900 km/h (that is a clone, for a card); not within the same /24 network, nor when the accuracy
+-- exceeds the distance. A clone is a call that begins while an earlier one of the same IMSI lasts. A late point is compared with
+-- both neighbours, and the pair that it separates is taken back; so is the pair of a voided point. A corrected place takes that
+-- of the one before.
 CREATE MATERIALIZED VIEW fraud_impossible_travel WITH (key = 'pivot,point_id') AS
 SELECT 'F4' AS rule_id, 1 AS rule_version, pivot, customer_id, point_id, at AS happened_at,
        round(km::numeric, 1) AS km, 100 AS km_max, round((km / nullif(hours, 0))::numeric, 0) AS kmh, 900 AS kmh_max,

@@ -5,7 +5,8 @@
 -- (3 to 8 characters, with +). A hit at a call at which its number (a_party) has 30 minutes or more of risky calls that began
 -- within the hour up to it, or 5 calls abroad at the same time. cost_1h is what the risky ones were rated at; new_destination
 -- says whether it never called that country in the 30 days before that hour; account_days how old its customer is. A corrected
--- duration or a voided call takes hits back; a list entry makes hits of calls that were made before.
+-- duration or a voided call takes hits back; a list entry makes hits of calls that were made before. A late call is judged at
+-- its own time, and makes hits of later ones.
 CREATE MATERIALIZED VIEW fraud_irsf WITH (key = 'usage_id') AS
 WITH abroad AS (
     SELECT usage_id, customer_id, a_party, b_party, b_country, b_number_type, started_at, seconds,

@@ -1,10 +1,10 @@
 -- What each customer is tied to: instruments, devices, addresses, bank accounts, documents, IMEIs.
 --
--- Key: customer_id, link. In: pay_attempts, logins, addresses, billing_accounts, customer_states, customer_roots, usage_records, fact_voids,
--- the clock. link is the kind, a slash and the key. Addresses count while they are valid. A merged customer counts as the one
--- it went into. A corrected device, a voided payment or login, a removed address and an unmerge take ties away. Only ties that
--- 2 to 50 customers share are kept: one that is not shared ties nobody, and one of more than 50 is a public place (an office,
--- a demo phone).
+-- Key: customer_id, link. In: pay_attempts, logins, addresses, billing_accounts, customer_states, customer_roots, usage_records,
+-- fact_voids, the clock. link is the kind, a slash and the key. Addresses count while they are valid. A merged customer counts as
+-- the one it went into. A corrected device, a voided payment or login, a removed address and an unmerge take ties away. Only ties
+-- that 2 to 50 customers share are kept: one that is not shared ties nobody, and one of more than 50 is a public place (an
+-- office, a demo phone). A tie that is told late counts at once.
 CREATE MATERIALIZED VIEW fraud_links WITH (key = 'customer_id,link') AS
 WITH ties AS (
     SELECT customer_id, 'instrument/' || instrument AS link FROM pay_attempts

@@ -4,7 +4,7 @@
 -- days, its customer has 4 refunds or more and half as many as accepted payments (kind share); that goes to another instrument
 -- than the payment came from (kind instrument); or that is the fifth or later of its dealer within a day among those made
 -- within an hour of their payment (kind dealer). A refund that fails is taken back, with the hits that it caused; a late one
--- is judged at its own time.
+-- is judged at its own time. A corrected refund is judged as it is now.
 CREATE MATERIALIZED VIEW fraud_refund_abuse WITH (key = 'pivot,refund_id,kind') AS
 WITH refunds AS (
     SELECT r.refund_id, r.payment_id, coalesce(r.customer_id, p.customer_id) AS customer_id, r.amount, r.dealer_id, r.changed_at AS at,

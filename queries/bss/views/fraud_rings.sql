@@ -3,7 +3,7 @@
 -- Key: ring. In: fraud_links, fraud_labels, bill_states, customer_states. A ring is a connected part of the graph of
 -- fraud_links (labels handed on until nothing changes; the name is its smallest customer) with 3 customers or more and 2 kinds
 -- of ties or more. When a tie goes it may fall into two; revoking a label lowers its score. open_amount is what its customers
--- owe on bills, by currency.
+-- owe on bills, by currency. A tie or label that is told late counts at once.
 CREATE MATERIALIZED VIEW fraud_rings WITH (key = 'ring') AS
 WITH members AS (
     SELECT customer_id, ring FROM fraud_components

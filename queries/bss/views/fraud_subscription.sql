@@ -4,7 +4,7 @@
 -- addresses, ..), dunning_events, the clock. Weighed: shares an address, document, device, instrument or bank account with a
 -- customer who was written off 0.4; first bill unpaid and overdue 0.3; more than 500 usage records in the first 30 days 0.2; a
 -- customer for less than 90 days when the first bill was due 0.1. A hit at 0.6. Paying or voiding the bill, voiding usage, or
--- a tie that goes, takes it back.
+-- a tie that goes, takes it back. Late and corrected bills, records and ties weigh as they are known now.
 CREATE MATERIALIZED VIEW fraud_subscription WITH (key = 'customer_id') AS
 WITH written_off AS (
     SELECT DISTINCT coalesce(d.customer_id, a.customer_id) AS customer_id

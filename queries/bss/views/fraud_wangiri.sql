@@ -2,7 +2,8 @@
 --
 -- Key: a_party, window_start. In: calls. Windows of an hour that begin every ten minutes: a hit when one number from abroad
 -- reaches 50 different numbers or more, for less than 3 seconds in the mean. calls_back counts the calls to it from then on,
--- and minutes_back what they lasted. Late and voided calls change the windows that they fall in.
+-- and minutes_back what they lasted. Late and voided calls change the windows that they fall in. A corrected duration changes
+-- the mean.
 CREATE MATERIALIZED VIEW fraud_wangiri WITH (key = 'a_party,window_start') AS
 WITH incoming AS (
     SELECT a_party, coalesce(msisdn, b_party) AS rung, usage_id, started_at, seconds

@@ -1,13 +1,15 @@
 -- Where somebody was at a moment: logins, payments with the card present, calls.
 --
 -- Key: point_id. In: logins, pay_attempts, calls, fact_voids, entity_lists. pivot is the customer for logins and payments and
--- the number for calls. Logins from an address on the list vpn, voided logins and points without coordinates are left out.
+-- the SIM card (IMSI) for calls, the number where no card is named. Logins from an address on the list vpn or mobile_gateway, voided
+-- logins and points without coordinates are left out. A late point stands at its own time; a corrected payment or call moves
+-- its point.
 CREATE VIEW geo_points AS
 SELECT 'customer/' || l.customer_id AS pivot, l.customer_id, 'login/' || l.event_id AS point_id, l.logged_in_at AS at,
        l.latitude, l.longitude, coalesce(l.accuracy_km, 0) AS accuracy_km, regexp_replace(l.ip, '[.][0-9]+$', '') AS network
 FROM logins l
 LEFT JOIN (SELECT DISTINCT supersedes FROM fact_voids) v ON v.supersedes = l.event_id
-LEFT JOIN entity_lists e ON e.list_name = 'vpn' AND e.entity_key = l.ip
+LEFT JOIN (SELECT DISTINCT entity_key FROM entity_lists WHERE list_name IN ('vpn', 'mobile_gateway')) e ON e.entity_key = l.ip
 WHERE l.event_type LIKE '%succeeded%' AND l.latitude IS NOT NULL AND l.longitude IS NOT NULL AND l.customer_id IS NOT NULL
   AND v.supersedes IS NULL AND e.entity_key IS NULL
 UNION ALL
@@ -15,6 +17,6 @@ SELECT 'customer/' || customer_id, customer_id, 'payment/' || payment_id, attemp
 FROM pay_attempts
 WHERE card_present AND latitude IS NOT NULL AND longitude IS NOT NULL AND customer_id IS NOT NULL
 UNION ALL
-SELECT 'msisdn/' || msisdn, customer_id, 'call/' || usage_id, started_at, latitude, longitude, 0, NULL
+SELECT coalesce('imsi/' || imsi, 'msisdn/' || msisdn), customer_id, 'call/' || usage_id, started_at, latitude, longitude, 0, NULL
 FROM calls
-WHERE latitude IS NOT NULL AND longitude IS NOT NULL AND msisdn IS NOT NULL;
+WHERE latitude IS NOT NULL AND longitude IS NOT NULL AND coalesce(imsi, msisdn) IS NOT NULL;

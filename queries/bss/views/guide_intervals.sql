@@ -1,9 +1,9 @@
 -- Who pays for the use of a line when: a line is a number (`n:..`), through its service to a subscription, or a subscription itself
 -- (`s:..`).
 --
--- Key: line, subscription_id, from_at. In: resource_intervals, service_history, subscription_intervals, billing_accounts. Intervals
--- of card, service and subscription are cut with each other, so a late change of any of them moves what was used meanwhile. Nobody pays for
--- what is used after a subscription has ended.
+-- Key: line, subscription_id, from_at. In: resource_intervals, service_history, subscription_intervals, billing_accounts.
+-- Intervals of card, service and subscription are cut with each other, so a late change of any of them moves what was used
+-- meanwhile. Nobody pays for what is used after a subscription has ended. What is superseded never was.
 CREATE MATERIALIZED VIEW guide_intervals WITH (key = 'line,subscription_id,from_at') AS
 WITH lines AS (
     SELECT 'n:' || r.msisdn AS line, s.subscription_id, greatest(r.from_at, s.from_at) AS from_at,

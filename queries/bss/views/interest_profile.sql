@@ -3,7 +3,8 @@
 -- Key: customer_id, category. In: visits, order_states, order_lines, offering_states. Weights: view, search, campaign and
 -- rating 1, cart 4, bought 10, cancelled order -8 beside the 10 (as a return); what is 14 days older counts half. All of it
 -- ages alike, so shares change with events only and not with the clock. A voided view goes; a cancelled order turns round;
--- categories whose sum is not above 0 have no row.
+-- categories whose sum is not above 0 have no row. Late events count at their own day; a corrected one takes the place of the
+-- one before.
 CREATE MATERIALIZED VIEW interest_profile WITH (key = 'customer_id,category') AS
 WITH acts AS (
     SELECT v.customer_id, v.offering_id, v.happened_at::date AS day, CASE WHEN v.kind = 'cart' THEN 4 ELSE 1 END AS weight

@@ -1,7 +1,7 @@
 -- Numbers and cards that two services had at one time, as the inventory says it.
 --
--- Key: identity, service_id, other_service_id, from_at. In: resource_intervals. A correction or a late release that parts them takes the row
--- away. identity is `msisdn:..`, `imsi:..` or `imei:..`.
+-- Key: identity, service_id, other_service_id, from_at. In: resource_intervals. A correction or a late release that parts them
+-- takes the row away. identity is `msisdn:..`, `imsi:..` or `imei:..`. So does a version that another supersedes.
 CREATE MATERIALIZED VIEW inventory_conflicts WITH (key = 'identity,service_id,other_service_id,from_at') AS
 WITH held AS (
     SELECT 'msisdn:' || msisdn AS identity, service_id, from_at, until_at FROM resource_intervals WHERE msisdn IS NOT NULL

@@ -3,7 +3,8 @@
 -- Key: bill_id. In: bill_states, billing_accounts, bill_movements. remaining = gross - credited + adjusted - paid + charged_back
 -- + refunded. A payment that comes before its bill waits in account_credits. A corrected bill takes the place of the one
 -- before; a voided one stays with status 'voided' and remaining 0. due_at is the first moment, in the account's time zone, at
--- which the bill is overdue, due_30_at by more than 30 days, and so on. A bill without a due date is due at once.
+-- which the bill is overdue, due_30_at by more than 30 days, and so on. A bill without a due date is due at once. What comes
+-- late counts in full as soon as it is known.
 CREATE MATERIALIZED VIEW invoice_balances WITH (key = 'bill_id') AS
 SELECT bill_id, bill_number, account_id, customer_id, order_id, currency, billed_on, due_on, time_zone, net, gross,
        credited, adjusted, paid, charged_back, refunded, remaining,

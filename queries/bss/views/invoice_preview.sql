@@ -1,9 +1,9 @@
 -- What the bill of each account and period comes to by what is known now: recurring, usage, one-off charges, tax.
 --
--- Key: account_id, period_start, currency. In: recurring_charges, usage_charges, applied_rates, billing_accounts. The same function for the
--- period that runs and for those that have ended, so the preview at the end of a period is its bill. What changes after that
--- (late usage, corrections) is in carried_forward. Tax is the account's rate of the sum, rounded once; one-off charges count in the
--- period of their date.
+-- Key: account_id, period_start, currency. In: recurring_charges, usage_charges, applied_rates, billing_accounts. The same
+-- function for the period that runs and for those that have ended, so the preview at the end of a period is its bill. What
+-- changes after that (late usage, corrections) is in carried_forward. Tax is the account's rate of the sum, rounded once; one-off
+-- charges count in the period of their date. Voided usage and superseded subscriptions leave their period.
 CREATE MATERIALIZED VIEW invoice_preview WITH (key = 'account_id,period_start,currency') AS
 SELECT account_id, period_start, currency, recurring, usage, one_off, recurring + usage + one_off AS net,
        round((recurring + usage + one_off) * tax_rate, 2) AS tax,

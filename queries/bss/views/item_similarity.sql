@@ -4,6 +4,7 @@
 -- cancelled; baskets of more than 100 are left out, for their pairs would be too many (baskets_left_out counts those with the
 -- product). Pairs in 2 baskets or more are kept, the 50 most similar of each product. confidence is the share of its baskets
 -- that hold the other, lift how much more often than by chance. A cancelled order takes its pairs back; a late one adds them.
+-- An amended order gives the pairs of its new lines.
 CREATE MATERIALIZED VIEW item_similarity WITH (key = 'offering_id,other_id') AS
 WITH sizes AS (
     SELECT l.order_id, count(DISTINCT l.offering_id) AS size

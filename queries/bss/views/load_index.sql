@@ -2,7 +2,8 @@
 --
 -- Key: kind, resource_id. In: stock_movements, order_states, order_lines, metrics, fact_voids, the clock. stock: what was sold
 -- in 28 days / (that + what is there); cover_days is how long it lasts. cell: the mean of the metric cell.load (used /
--- capacity) of the last hour. A corrected movement or a cancelled order changes it while it counts.
+-- capacity) of the last hour. A corrected movement or a cancelled order changes it while it counts. A late one counts at its
+-- own time.
 CREATE MATERIALIZED VIEW load_index WITH (key = 'kind,resource_id') AS
 WITH levels AS (
     SELECT offering_id, sum(CASE WHEN event_type LIKE '%reserved%' THEN -abs(delta) WHEN event_type LIKE '%released%' THEN abs(delta) ELSE delta END) AS level

@@ -1,8 +1,9 @@
 -- What a customer of each segment is worth over its time with us: monthly value times gross margin by monthly churn.
 --
--- Key: segment, currency. In: mrr_monthly, churn_monthly, subscriptions, offering_states. Of the last month that has ended. The margin is what the
--- recurring amounts of active subscriptions leave over the costs in the catalogue; offerings without a cost count as free of
--- cost. NULL where nobody left. Restated with the months it is made of.
+-- Key: segment, currency. In: mrr_monthly, churn_monthly, subscriptions, offering_states. Of the last month that has ended. The
+-- margin is what the recurring amounts of active subscriptions leave over the costs in the catalogue; offerings without a cost
+-- count as free of cost. NULL where nobody left. Restated with the months it is made of. Late, corrected and cancelled events
+-- change it as they change mrr_monthly, churn_monthly and subscriptions.
 CREATE MATERIALIZED VIEW ltv WITH (key = 'segment,currency') AS
 WITH margins AS (
     SELECT coalesce(c.segment, 'unknown') AS segment, s.currency,

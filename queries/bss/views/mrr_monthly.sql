@@ -1,7 +1,8 @@
 -- Monthly recurring revenue per segment: at the beginning, each movement, at the end; and the annual figure.
 --
 -- Key: month, segment, currency. In: mrr_movement, customer_months, customer_states. start + gained - lost = ending in each row. A
--- customer who changes segment takes along its history. Restated as mrr_movement is.
+-- customer who changes segment takes along its history. Restated as mrr_movement is. Back-dated, corrected and superseded
+-- statements move its months; late ones are those that restate.
 CREATE MATERIALIZED VIEW mrr_monthly WITH (key = 'month,segment,currency') AS
 SELECT x.month, coalesce(c.segment, 'unknown') AS segment, x.currency,
        sum(x.ending) - sum(x.delta) AS start_mrr,

@@ -3,7 +3,7 @@
 -- Key: month, customer_id, currency. In: customer_months. Per customer, so a change of plan is one movement. new: never worth
 -- anything before; reactivation: nothing the month before, something earlier. What was at the end of the month before, plus new,
 -- reactivation, expansion, less contraction and churn, is what is at its end. A back-dated termination moves the churn to its
--- month; restated_at says when.
+-- month; restated_at says when. A termination that is superseded takes its churn back.
 CREATE MATERIALIZED VIEW mrr_movement WITH (key = 'month,customer_id,currency') AS
 WITH run AS (
     SELECT month, customer_id, currency, mrr, restated_at, ended_by,

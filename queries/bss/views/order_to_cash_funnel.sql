@@ -1,7 +1,7 @@
 -- Of the orders of each week and country, how many came how far, how long it took, and how many are stuck.
 --
 -- Key: week, country. In: order_to_cash. Orders count in the week when they were made; cancelled ones only under orders and
--- cancelled.
+-- cancelled. Late and corrected events move orders on as order_to_cash says.
 CREATE MATERIALIZED VIEW order_to_cash_funnel WITH (key = 'week,country') AS
 SELECT date_trunc('week', ordered_at)::date AS week, coalesce(country, 'unknown') AS country, count(*) AS orders,
        count(*) FILTER (WHERE stage = 'cancelled') AS cancelled,

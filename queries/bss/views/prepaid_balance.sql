@@ -2,7 +2,7 @@
 --
 -- Key: account_id, currency. In: bucket_grants (top-ups), bucket_uses, fact_voids. Every top-up, less what was used, expired and
 -- reset. A voided top-up gives nothing; a use that fact_voids names never was; a late one counts at once. Below zero: the network let
--- it go on.
+-- it go on. A corrected top-up takes the place of the one before.
 CREATE MATERIALIZED VIEW prepaid_balance WITH (key = 'account_id,currency') AS
 SELECT account_id, currency, sum(loaded) AS loaded, sum(taken) AS taken, sum(loaded) - sum(taken) AS balance,
        max(loaded_at) AS last_loaded_at

@@ -1,7 +1,8 @@
 -- Which price for a unit of use holds when: from from_at until before until_at.
 --
 -- In: offering_prices. A new price_version of a price list ends the one before; a corrected one keeps its place. A retired price ends
--- where it says.
+-- where it says. A row for each price_version and its interval. A price told late holds from when it says; one that never was is
+-- stated again with an empty validity.
 CREATE VIEW price_intervals AS
 SELECT price_id, price_version, offering_id, price_type, model, usage_type, unit_price, package_size, coalesce(included, 0) AS included, percentage,
        currency, from_at, least(until_at, next_at) AS until_at

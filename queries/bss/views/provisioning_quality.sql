@@ -3,7 +3,7 @@
 -- Key: week, service_type. In: service_states, order_states, provisioning_steps, fact_voids, the clock. in_time: active before
 -- sla_due; breached: active after it, or not active and sla_due has passed by the clock. first_time_right: active, and no step
 -- failed, was rolled back or was tried again. A late failure takes it back. Services of cancelled orders are left out; those
--- whose order is not known count in the week of their last change.
+-- whose order is not known count in the week of their last change. A corrected service counts as it is known now.
 CREATE MATERIALIZED VIEW provisioning_quality WITH (key = 'week,service_type') AS
 WITH steps AS (
     SELECT p.service_id, count(*) FILTER (WHERE p.event_type LIKE '%stepFailed%' OR p.event_type LIKE '%rolledBack%' OR p.attempt > 1) AS failures,

@@ -1,9 +1,10 @@
 -- What each usage record costs, by tier, before rounding: money is rounded once, per line of the bill.
 --
--- Key: usage_id, event_id, tier. In: usage_priced, price_steps. graduated: each unit at the price of the tier it falls into, in the order of
--- time and id; volume: all units at the price of the tier of the period's total; unit: quantity times price; package: a record pays
--- for the packages it begins. Flat fees of tiers are in usage_charges. One late, corrected or voided record prices all later ones
--- of its charge and period anew (graduated, package), or all of them (volume); only rows whose price changed change.
+-- Key: usage_id, event_id, tier. In: usage_priced, price_steps. graduated: each unit at the price of the tier it falls into, in
+-- the order of time and id; volume: all units at the price of the tier of the period's total; unit: quantity times price;
+-- package: a record pays for the packages it begins. Flat fees of tiers are in usage_charges. One late, corrected or voided
+-- record prices all later ones of its charge and period anew (graduated, package), or all of them (volume); only rows whose price
+-- changed change.
 CREATE MATERIALIZED VIEW rated_usage WITH (key = 'usage_id,event_id,tier') AS
 SELECT usage_id, event_id, tier, account_id, subscription_id, period_start, price_id, price_version, currency, model, used_at,
        quantity, unit_price, (quantity * unit_price)::decimal(24, 9) AS amount

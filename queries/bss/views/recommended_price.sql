@@ -5,7 +5,8 @@
 -- of the stock (0.7 if none). Then, in this order: a day's step of 5 % and a week's of 10 % from the price that held then;
 -- cost x 1.1 and the regulated floor at least; the list price at most; an ending of .99 where the bounds allow it. A product
 -- on the list price_freeze or promotion keeps its price. No personal data goes in. Published prices do not change by it: a new
--- version of the price list does that.
+-- version of the price list does that. A corrected offering or price is taken at once, a demand of an hour that is closed is
+-- not corrected.
 CREATE MATERIALIZED VIEW recommended_price WITH (key = 'offering_id,region') AS
 WITH prices AS (
     SELECT offering_id, unit_price, valid_from, price_id, price_version

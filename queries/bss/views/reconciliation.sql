@@ -4,7 +4,7 @@
 -- kind is payment, bill or usage, where amounts are compared (gross of bills, amounts of payments by the day they were tried,
 -- records without amounts), or any event type without com.example.bss. and .v1, where only events are. Days without a control
 -- total have no row. missing is what the source says less what is here; a late event closes it, a corrected control total
--- restates it.
+-- restates it. A voided bill is not counted; a voided event is, for it came.
 CREATE MATERIALIZED VIEW reconciliation WITH (key = 'day,kind,currency') AS
 WITH stated AS (
     SELECT day, kind, coalesce(currency, '') AS currency, sum(events) AS events, sum(amount) AS amount

@@ -2,7 +2,8 @@
 --
 -- Key: account_id, subscription_id, period_start. In: subscription_intervals, account_periods. Days are those of the account's time
 -- zone; a day belongs to what was active when it began. The monthly price times days active by days of the period, rounded once per
--- subscription and period. A back-dated change or termination changes the periods that it touches.
+-- subscription and period. A back-dated change or termination changes the periods that it touches. A superseded version is
+-- charged for no day.
 CREATE MATERIALIZED VIEW recurring_charges WITH (key = 'account_id,subscription_id,period_start') AS
 SELECT account_id, customer_id, subscription_id, period_start, period_end, currency, sum(days) AS days,
        round(sum(price * days) / (period_end - period_start), 2) AS amount

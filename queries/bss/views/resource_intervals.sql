@@ -2,7 +2,7 @@
 --
 -- Key: resource_id, from_at. In: resource_history. A swap closes one interval and opens the next at its effective time. A late or
 -- back-dated assignment splits the interval that it falls into; one that another takes back by supersedes never was. Time in
--- which nobody had it makes no row.
+-- which nobody had it makes no row. A correction is a version of its own from the same moment; the greatest version counts.
 CREATE MATERIALIZED VIEW resource_intervals WITH (key = 'resource_id,from_at') AS
 SELECT resource_id, kind, msisdn, imsi, iccid, imei, service_id, customer_id, from_at, until_at
 FROM (

@@ -1,9 +1,9 @@
 -- What is delivered and not paid for: services without a subscription, usage that matches none, subscriptions nobody uses.
 --
--- Key: kind, entity_id. In: service_states, subscriptions, usage_guided,
--- usage_unmatched, guide_intervals, the clock. 'service without subscription': active, and its subscription
--- unknown or ended; 'usage nobody pays for': by line; 'usage while suspended': records guided to a subscription that was suspended then; 'no usage for
--- 30 days': active longer than that and without a record since, by the clock. A late event takes its row away.
+-- Key: kind, entity_id. In: service_states, subscriptions, usage_guided, usage_unmatched, guide_intervals, the clock. 'service
+-- without subscription': active, and its subscription unknown or ended; 'usage nobody pays for': by line; 'usage while
+-- suspended': records guided to a subscription that was suspended then; 'no usage for 30 days': active longer than that and
+-- without a record since, by the clock. A late event takes its row away. A correction takes it away as well, or brings it.
 CREATE MATERIALIZED VIEW revenue_leakage WITH (key = 'kind,entity_id') AS
 SELECT 'service without subscription' AS kind, s.service_id AS entity_id, count(*) AS found
 FROM service_states s

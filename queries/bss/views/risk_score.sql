@@ -1,14 +1,17 @@
 -- How risky each customer is today, from 0 to 100, and what each rule has to do with it.
 --
--- Key: customer_id. In: fraud_hits, the clock. The part of a rule is its weight times the score of its hit, less by exp(-days
--- / 7); the greatest of its hits counts, those of the last 60 days. score = 100 x (1 - product of (1 - part)). Bands: approve
--- below 40, review below 70, block_and_review below 90, decline. Weights: F1 0.5, F2 0.4, F3 0.5, F4 0.6, F5 0.8, F6 0.5, F7
--- 0.8, F8 0.8, F9 0.6, F10 0.7, F11 0.9, F12 0.6. A hit that is taken back takes its part along; the decay goes by the day.
+-- Key: customer_id. In: fraud_hits, customer_roots, the clock. The hits of a merged customer count for the one who goes on. The
+-- part of a rule is its weight times the score of its hit, less by exp(-days / 7); the greatest of its hits counts, those of the
+-- last 60 days. score = 100 x (1 - product of (1 - part)). Bands: approve below 40, review below 70, block_and_review below 90,
+-- decline. Weights: F1 0.5, F2 0.4, F3 0.5, F4 0.6, F5 0.8, F6 0.5, F7 0.8, F8 0.8, F9 0.6, F10 0.7, F11 0.9, F12 0.6. A hit that
+-- is taken back takes its part along; the decay goes by the day. Late and corrected events change it as they change the hits.
 CREATE MATERIALIZED VIEW risk_score WITH (key = 'customer_id') AS
 WITH days AS (
-    SELECT customer_id, rule_id, happened_at::date AS day, max(score) AS score
-    FROM fraud_hits WHERE customer_id IS NOT NULL AND happened_at > now() - INTERVAL '60 days'
-    GROUP BY customer_id, rule_id, happened_at::date
+    SELECT coalesce(r.goes_on_as, h.customer_id) AS customer_id, h.rule_id, h.happened_at::date AS day, max(h.score) AS score
+    FROM fraud_hits h
+    LEFT JOIN customer_roots r ON r.customer_id = h.customer_id
+    WHERE h.customer_id IS NOT NULL AND h.happened_at > now() - INTERVAL '60 days'
+    GROUP BY coalesce(r.goes_on_as, h.customer_id), h.rule_id, h.happened_at::date
 ), parts AS (
     SELECT d.customer_id, d.rule_id, d.score::double precision * exp(-greatest(t.today - d.day, 0)::double precision / 7) AS part
     FROM days d

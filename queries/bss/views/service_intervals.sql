@@ -1,6 +1,8 @@
 -- Which subscription each service realised when.
 --
--- In: service_history. A late or back-dated version splits the interval that it falls into; one that is superseded never was.
+-- In: service_history. A late or back-dated version splits the interval that it falls into; one that is superseded never was. A
+-- row for each service and interval. A correction from the same moment with a greater version takes the place of the one
+-- before.
 CREATE VIEW service_intervals AS
 SELECT service_id, subscription_id, effective AS from_at,
        lead(effective) OVER (PARTITION BY service_id ORDER BY effective) AS until_at

@@ -3,7 +3,8 @@
 -- Key: service_id. In: service_states, provisioning_steps, order_states, resource_intervals, the clock. open_steps began and neither
 -- completed, failed nor were rolled back in their last attempt; retries are attempts beyond the first. sla_breached says that
 -- the service was due and not active; the clock alone makes it so. A swapped card counts from its effective time. Late steps
--- count where they belong; a cancelled service stays, with its state.
+-- count where they belong; a cancelled service stays, with its state. A correction is the next version and takes the place of
+-- the one before.
 CREATE MATERIALIZED VIEW services WITH (key = 'service_id') AS
 WITH steps AS (
     SELECT service_id, step, max(attempt) AS attempts,

@@ -1,7 +1,8 @@
 -- Visits to the shop: what a visitor did without a pause of 30 minutes.
 --
 -- Key: visitor, started_at. In: visits. A late event may join two sessions into one; one that is voided may split a session.
--- Who logs in during a session takes along what was done in it before.
+-- Who logs in during a session takes along what was done in it before. A corrected event counts at the time that the correction
+-- says.
 CREATE MATERIALIZED VIEW sessions WITH (key = 'visitor,started_at') AS
 SELECT visitor, min(happened_at) AS started_at, max(happened_at) AS ended_at, count(*) AS events,
        count(*) FILTER (WHERE kind = 'view') AS views, count(*) FILTER (WHERE kind = 'cart') AS carts,

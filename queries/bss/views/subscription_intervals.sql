@@ -3,7 +3,8 @@
 -- Key: subscription_id, from_at. In: subscription_history. A back-dated change splits the interval that it falls into; an event
 -- that names another in supersedes takes that one out, so a revoked termination leaves no trace. Of several versions that hold
 -- from one moment the greatest counts. mrr is the recurring amount times quantity less discount, per month, rounded once to the
--- cent; 0 in trials and where the state is not active.
+-- cent; 0 in trials and where the state is not active. A correction is such an event, or a
+-- greater version from the same moment.
 CREATE MATERIALIZED VIEW subscription_intervals WITH (key = 'subscription_id,from_at') AS
 SELECT subscription_id, customer_id, account_id, offering_id, state, is_trial, currency, quantity, recurring_amount, discount,
        months, termination_reason, from_at, until_at,

@@ -3,7 +3,7 @@
 -- Key: hours, offering_id. In: trending_hours, offering_states, the clock. score = (views - usual) / sqrt(usual + 1), usual
 -- being the mean of the same hour of the 28 days before, or of the 28 days before those 24 hours. Products with fewer than 20
 -- views are left out; the rest is ranked within its category. Late views change it while their hour counts; when a bot is
--- recognised its views go.
+-- recognised its views go. Voided and corrected views change it alike.
 CREATE MATERIALIZED VIEW trending WITH (key = 'hours,offering_id') AS
 WITH recent AS (
     SELECT 1 AS hours, offering_id, sum(views) AS views, sum(mean_28d) AS usual

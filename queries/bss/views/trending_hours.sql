@@ -3,8 +3,8 @@
 --
 -- Key: offering_id, hour. In: visits, sessions. A visitor with a session of more than 60 views in a minute is a bot: its views
 -- of that session are left out, also those before it was recognised. Voided views are gone. The mean is over 28 days, those
--- without views as 0.
-CREATE VIEW trending_hours AS
+-- without views as 0. A late or corrected view counts in the hour when it happened.
+CREATE MATERIALIZED VIEW trending_hours WITH (key = 'offering_id,hour') AS
 SELECT offering_id, hour, views,
        coalesce(sum(views) OVER (PARTITION BY offering_id, extract(hour FROM hour) ORDER BY hour
                 RANGE BETWEEN INTERVAL '28 days' PRECEDING AND INTERVAL '1 hour' PRECEDING), 0)::numeric / 28 AS mean_28d

@@ -3,7 +3,8 @@
 -- Key: account_id, subscription_id, period_start, price_id, price_version. In: usage_guided, offering_prices, price_tiers. With T the
 -- quantity less what is included: graduated: the units in each tier at its price, and the flat fee of each tier begun; volume: T
 -- at the price of the tier it reaches, and its fee; package: as many as are begun; unit: T times the price. It is the same
--- function for a preview and for a closed period, so a late record changes both alike.
+-- function for a preview and for a closed period, so a late record changes both alike. Voided, rejected and doubled records are
+-- in no charge.
 CREATE MATERIALIZED VIEW usage_charges WITH (key = 'account_id,subscription_id,period_start,price_id,price_version') AS
 WITH totals AS (
     SELECT u.account_id, u.customer_id, u.subscription_id, u.period_start, p.price_id, p.price_version, p.model, p.currency, p.package_size,

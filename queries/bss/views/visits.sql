@@ -1,26 +1,8 @@
--- What visitors and customers did in the shop: views, searches, carts, ratings, clicks.
+-- What visitors and customers did in the shop, as known now: views, searches, carts, ratings, clicks.
 --
--- Key: event_id. In: interactions, cart_events, fact_voids. kind is view, search, cart, rating or campaign. visitor is the
--- customer; where nobody is logged in, the one who logged in within the same session, before or after; else the anonymous
--- visitor. A voided event is gone; a correction takes the place of what it corrects.
+-- Key: event_id. In: visits_told. A voided event is gone; a correction takes the place of what it corrects. A late event stands
+-- at the time when it happened.
 CREATE VIEW visits AS
-SELECT e.event_id, e.session_id, coalesce(e.customer_id, s.customer_id) AS customer_id,
-       coalesce(e.customer_id, s.customer_id, 'anonymous/' || coalesce(e.anonymous_id, e.session_id, e.event_id)) AS visitor,
-       e.kind, e.offering_id, e.happened_at, e.recorded_at
-FROM (
-    SELECT event_id, session_id, anonymous_id, customer_id, offering_id, happened_at, recorded_at,
-           CASE WHEN event_type LIKE '%.product.searched.%' THEN 'search' WHEN event_type LIKE '%.product.added.%' THEN 'cart'
-                WHEN event_type LIKE '%.product.rated.%' THEN 'rating' WHEN event_type LIKE '%.campaign.%' THEN 'campaign'
-                ELSE 'view' END AS kind
-    FROM interactions
-    WHERE event_type NOT LIKE '%.voided.%'
-    UNION ALL
-    SELECT event_id, session_id, NULL, customer_id, offering_id, happened_at, recorded_at, 'cart'
-    FROM cart_events
-    WHERE event_type LIKE '%.cart.itemAdded.%'
-) e
-LEFT JOIN (
-    SELECT session_id, max(customer_id) AS customer_id FROM interactions WHERE customer_id IS NOT NULL GROUP BY session_id
-) s ON s.session_id = e.session_id
-LEFT JOIN (SELECT DISTINCT supersedes FROM fact_voids) v ON v.supersedes = e.event_id
-WHERE v.supersedes IS NULL;
+SELECT event_id, session_id, customer_id, visitor, kind, offering_id, happened_at, recorded_at
+FROM visits_told
+WHERE voided_at IS NULL;

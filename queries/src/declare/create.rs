@@ -1,5 +1,5 @@
 //! `CREATE TABLE`: a table that takes INSERT, UPDATE and DELETE.
-use super::{normalized, single_name};
+use super::{constraints, normalized, single_name};
 use crate::DeclareError;
 use crate::lower::planner;
 use arrow::datatypes::{Field, Schema};
@@ -33,6 +33,7 @@ const VALUES: [&str; 8] = [
 pub(super) fn mapping(create: &CreateTable) -> Result<Mapping, DeclareError> {
     let name = single_name(&create.name)?;
     refuse_clauses(&name, create)?;
+    let create = &constraints::spelled_out(create);
     let mut fields: Vec<Field> = planner::columns(create.columns.clone())?
         .fields()
         .iter()
@@ -57,6 +58,7 @@ pub(super) fn mapping(create: &CreateTable) -> Result<Mapping, DeclareError> {
     for column in &key {
         fields[*column].set_nullable(false);
     }
+    constraints::check(&name, create, &Arc::new(Schema::new(fields.clone())))?;
     let origin = origin(create).unwrap_or_else(|| name.bytes().map(|byte| format!("{byte:02x}")).collect());
     let types = Pattern::parse(&changes::event_type(&origin)).map_err(DeclareError::Invalid)?;
     let table =
@@ -89,9 +91,10 @@ fn key(table: &str, create: &CreateTable, fields: &[Field]) -> Result<Vec<usize>
                 ColumnOption::PrimaryKey(_) => names.push(normalized(&column.name)),
                 ColumnOption::Default(value) => constant(table, column, value)?,
                 ColumnOption::Null | ColumnOption::NotNull | ColumnOption::Comment(_) => {}
+                ColumnOption::Unique(_) | ColumnOption::Check(_) | ColumnOption::Generated { .. } => {}
                 other => {
                     return Err(DeclareError::Unsupported(format!(
-                        "{other} of column {table}.{} is not supported: known are PRIMARY KEY, NOT NULL and DEFAULT",
+                        "{other} of column {table}.{} is not supported: known are PRIMARY KEY, NOT NULL, DEFAULT, UNIQUE, CHECK and GENERATED .. AS IDENTITY",
                         column.name
                     )));
                 }
@@ -112,12 +115,22 @@ fn key(table: &str, create: &CreateTable, fields: &[Field]) -> Result<Vec<usize>
                     }
                 }
             }
+            TableConstraint::Unique(_) | TableConstraint::Check(_) => {}
             other => {
                 return Err(DeclareError::Unsupported(format!(
-                    "the constraint {other} of table {table:?} is not supported: known is PRIMARY KEY"
+                    "the constraint {other} of table {table:?} is not supported: known are PRIMARY KEY, UNIQUE and CHECK"
                 )));
             }
         }
+    }
+    let columns = create.columns.iter().flat_map(|column| &column.options);
+    let by_column = columns.filter(|option| matches!(option.option, ColumnOption::PrimaryKey(_))).count();
+    let by_table =
+        create.constraints.iter().filter(|one| matches!(one, TableConstraint::PrimaryKey(_))).count();
+    if by_column + by_table > 1 {
+        return Err(DeclareError::Invalid(format!(
+            "table {table:?} has more than one primary key: write one PRIMARY KEY (a, b) of several columns"
+        )));
     }
     names
         .iter()

@@ -100,6 +100,10 @@ fn place_of(text: &str) -> Option<(u64, u64)> {
 
 fn lower_first(text: &str) -> String {
     let mut rest = text.chars();
+    // A word in capitals, such as UNION, stays.
+    if text.chars().nth(1).is_some_and(char::is_uppercase) {
+        return text.to_owned();
+    }
     rest.next().map_or(String::new(), |first| first.to_lowercase().chain(rest).collect())
 }
 

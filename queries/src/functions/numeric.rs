@@ -1,10 +1,10 @@
 //! Numbers: what a decimal or a float does in PostgreSQL where DataFusion does something else.
-use super::call::{Body, Kind, Takes, fail, native, native_to, strict};
+use super::call::{Kind, Takes, fail, native, native_to, strict};
 use arrow::array::*;
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 use datafusion::common::Result;
-use datafusion::logical_expr::{Operator, ScalarUDF};
+use datafusion::logical_expr::ScalarUDF;
 use std::sync::Arc;
 
 /// The functions of this file that are called by name.
@@ -25,9 +25,10 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         native("exp", both, double, |c, _, _| {
             computed(
                 &[c[0].clone(), c[0].clone()],
-                n,
                 |v, _| v.exp(),
-                |v, _, found| overflow(&[v], found).or((found == 0.0 && v.is_finite()).then_some(UNDERFLOW)),
+                |v, _, found: f64| {
+                    overflow(&[v], found).or((found == 0.0 && v.is_finite()).then_some(UNDERFLOW))
+                },
             )
         }),
         native(
@@ -85,24 +86,6 @@ fn computed(
 }
 
 const FLOATS: Takes = Takes::Forms(&[&[Kind::Double, Kind::Double]]);
-
-/// `+`, `-` or `*` of floats of one type; none for other operators.
-pub(super) fn float_operator(op: Operator, to: DataType) -> Option<ScalarUDF> {
-    let (name, body): (_, Body) = match op {
-        Operator::Plus => {
-            ("float_plus", |c, _, to| single(computed(c, |a, b| a + b, |a, b, v| overflow(&[a, b], v))?, to))
-        }
-        Operator::Minus => {
-            ("float_minus", |c, _, to| single(computed(c, |a, b| a - b, |a, b, v| overflow(&[a, b], v))?, to))
-        }
-        Operator::Multiply => ("float_times", |c, _, to| {
-            let vanished = |a: f64, b: f64, v: f64| (v == 0.0 && a != 0.0 && b != 0.0).then_some(UNDERFLOW);
-            single(computed(c, |a, b| a * b, |a, b, v| overflow(&[a, b], v).or(vanished(a, b, v)))?, to)
-        }),
-        _ => return None,
-    };
-    Some(native_to(name, FLOATS, to, body))
-}
 
 /// A float of the type wanted; one that is too large for it is an error.
 fn single(found: ArrayRef, to: &DataType) -> Result<ArrayRef> {

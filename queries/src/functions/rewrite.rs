@@ -131,14 +131,13 @@ fn binary(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -
             let single = |t: &DataType| *t == DataType::Float32 || t.is_null();
             Some(if single(a) && single(b) { cast_to(quotient, DataType::Float32) } else { quotient })
         }
+        // A real beside a real is one, beside anything else a double.
         Operator::Plus | Operator::Minus | Operator::Multiply
-            if is_float(a) && (b.is_numeric() || b.is_null())
-                || is_float(b) && (a.is_numeric() || a.is_null()) =>
+            if *a == DataType::Float32 && b.is_numeric() && !is_float(b)
+                || *b == DataType::Float32 && a.is_numeric() && !is_float(a) =>
         {
-            // A real beside a real is one, beside anything else a double.
-            let single = |t: &DataType| *t == DataType::Float32 || t.is_null();
-            let to = if single(a) && single(b) { DataType::Float32 } else { DataType::Float64 };
-            Some(call(numeric::float_operator(op, to)?, both()))
+            let double = |side: &Expr| Box::new(cast_to(side.clone(), DataType::Float64));
+            Some(Expr::BinaryExpr(BinaryExpr::new(double(left), op, double(right))))
         }
         Operator::Divide if is_decimal(a) || is_decimal(b) => {
             Some(call(numeric::quotient(numeric::decimal(a)?, numeric::decimal(b)?), both()))

@@ -35,21 +35,6 @@ pub(super) fn total(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(placed.data)
 }
 
-/// The same of a query that is run once, whose rows keep the order that it asks for; which rows a LIMIT without an order leaves stays
-/// open.
-pub(crate) fn settled(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let settled = plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Sort(mut sort) => {
-            break_ties(&mut sort.expr, &sort.input);
-            Ok(Transformed::yes(LogicalPlan::Sort(sort)))
-        }
-        LogicalPlan::Aggregate(_) => super::aggregate::meaning::in_order(node),
-        LogicalPlan::Window(window) => in_order(window),
-        node => Ok(Transformed::no(node)),
-    })?;
-    Ok(settled.data)
-}
-
 /// The plan with DISTINCT ON as the first row of each group, over the columns that it names: DataFusion's own way fails where
 /// expressions of its ORDER BY turn out to be equal or constant.
 pub(super) fn distinct_by_number(plan: LogicalPlan) -> Result<LogicalPlan> {

@@ -1,5 +1,6 @@
 //! Window functions as PostgreSQL means them, where DataFusion means something else or cannot follow: said with others, before types
 //! are made equal.
+use super::aggregate::meaning::type_of;
 use crate::DeclareError;
 use crate::declare::error::from_datafusion;
 use arrow::datatypes::DataType;
@@ -67,7 +68,7 @@ fn widen(call: &mut WindowFunction, window: &Window) -> Result<()> {
         return Ok(());
     }
     if let [argument] = call.params.args.as_mut_slice() {
-        let data_type = argument.get_type(window.input.schema())?;
+        let data_type = type_of(argument, window.input.schema())?;
         if matches!(data_type, DataType::Int64 | DataType::UInt64) {
             *argument = cast(argument.clone(), DataType::Decimal128(38, 0));
         }

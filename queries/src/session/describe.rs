@@ -1,5 +1,5 @@
 //! What INSERT, UPDATE and DELETE take and give, before they are run.
-use super::script::{deleted_from, own_query, quoted, target};
+use super::script::{deleted_from, inserted_as, others, own_query, quoted, target, using};
 use super::{Description, Inner};
 use crate::DeclareError;
 use dataflows::Table;
@@ -25,7 +25,8 @@ impl Inner {
                 parameters = self.describe(source.as_ref().clone())?.parameters;
             }
         }
-        self.described(&mapping.table, insert.returning.as_deref(), parameters)
+        let called = inserted_as(insert, &mapping.table);
+        self.described((&mapping.table, &called), insert.returning.as_deref(), parameters)
     }
 
     pub(super) fn describe_update(&self, update: &Update) -> Result<Description, DeclareError> {
@@ -39,9 +40,10 @@ impl Inner {
         let list =
             list.chain([format!("{called}.{}", quoted(fields[0].name()))]).collect::<Vec<_>>().join(", ");
         let filter = update.selection.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
-        let query = own_query(&format!("SELECT {list} FROM {}{filter}", update.table.relation))?;
+        let others = others(update)?.map_or_else(String::new, |others| format!(", {others}"));
+        let query = own_query(&format!("SELECT {list} FROM {}{others}{filter}", update.table.relation))?;
         let parameters = self.describe(*query)?.parameters;
-        self.described(&mapping.table, update.returning.as_deref(), parameters)
+        self.described((&mapping.table, &called), update.returning.as_deref(), parameters)
     }
 
     pub(super) fn describe_delete(&self, delete: &Delete) -> Result<Description, DeclareError> {
@@ -49,20 +51,22 @@ impl Inner {
         let (name, called) = target(relation)?;
         let mapping = self.table(&name)?;
         let filter = delete.selection.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
-        let query = own_query(&format!("SELECT {called}.* FROM {relation}{filter}"))?;
+        let others = using(delete).map_or_else(String::new, |others| format!(", {others}"));
+        let query = own_query(&format!("SELECT {called}.* FROM {relation}{others}{filter}"))?;
         let parameters = self.describe(*query)?.parameters;
-        self.described(&mapping.table, delete.returning.as_deref(), parameters)
+        self.described((&mapping.table, &called), delete.returning.as_deref(), parameters)
     }
 
     fn described(
         &self,
-        table: &Table,
+        (table, called): (&Table, &str),
         returning: Option<&[SelectItem]>,
         parameters: Vec<Option<arrow::datatypes::DataType>>,
     ) -> Result<Description, DeclareError> {
         let Some(items) = returning else { return Ok(Description { columns: None, parameters }) };
         let items: Vec<String> = items.iter().map(SelectItem::to_string).collect();
-        let query = own_query(&format!("SELECT {} FROM {}", items.join(", "), quoted(&table.name)))?;
+        let query =
+            own_query(&format!("SELECT {} FROM {} AS {called}", items.join(", "), quoted(&table.name)))?;
         Ok(Description { parameters, ..self.describe(*query)? })
     }
 }

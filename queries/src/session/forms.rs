@@ -1,16 +1,10 @@
-//! What a statement gives a table, in the forms that its columns keep: DEFAULT, texts as their types, the lengths of VARCHAR(n) and CHAR(n),
-//! and jsonb in its one form.
+//! What a statement gives a table, in the forms that its columns keep: the lengths of VARCHAR(n) and CHAR(n), and jsonb in its one form.
 use super::internal;
-use super::words::sql_type;
 use crate::DeclareError;
 use crate::functions::json_form;
-use crate::rewrite::expression;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
-use dataflows::Table;
-use datafusion::sql::sqlparser::ast::{
-    CharacterLength, CreateTable, DataType as SqlType, Expr, Ident, Query, SetExpr, Value,
-};
+use datafusion::sql::sqlparser::ast::{CharacterLength, CreateTable, DataType as SqlType};
 use std::sync::Arc;
 
 /// How a column keeps its texts.
@@ -73,48 +67,4 @@ fn shaped(column: &ArrayRef, form: &Form, name: &str) -> Result<ArrayRef, Declar
     };
     let shaped = texts.iter().map(|text| text.map(one).transpose()).collect::<Result<StringArray, _>>()?;
     Ok(Arc::new(shaped))
-}
-
-pub(super) fn is_default(word: &Ident) -> bool {
-    word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default")
-}
-
-/// Puts defaults in the places of DEFAULT; how many values a row of VALUES has.
-pub(super) fn with_defaults(
-    query: &mut Query,
-    columns: &[usize],
-    defaults: &[Option<Expr>],
-) -> Option<usize> {
-    let SetExpr::Values(values) = query.body.as_mut() else { return None };
-    for row in &mut values.rows {
-        for (expr, column) in row.iter_mut().zip(columns) {
-            if matches!(expr, Expr::Identifier(word) if is_default(word)) {
-                let null = Expr::value(Value::Null);
-                *expr = defaults[*column].clone().unwrap_or(null);
-            }
-        }
-    }
-    values.rows.first().map(|row| row.len())
-}
-
-/// Casts texts to the types of their columns where they stand in one column of VALUES with other values: `('NaN'), (1.5)`.
-pub(super) fn typed_texts(query: &mut Query, columns: &[usize], table: &Table) {
-    let SetExpr::Values(values) = query.body.as_mut() else { return };
-    let text =
-        |expr: &Expr| matches!(expr, Expr::Value(value) if value.value.clone().into_string().is_some());
-    let null = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value == Value::Null);
-    for (place, column) in columns.iter().enumerate() {
-        let cells = || values.rows.iter().filter_map(|row| row.get(place));
-        if !cells().any(text) || cells().all(|cell| text(cell) || null(cell)) {
-            continue;
-        }
-        let target = sql_type(table.schema.field(*column).data_type());
-        for cell in values.rows.iter_mut().filter_map(|row| row.get_mut(place)).filter(|cell| text(cell)) {
-            if let Some(cast) =
-                target.as_ref().ok().and_then(|to| expression(&format!("CAST({cell} AS {to})")).ok())
-            {
-                *cell = cast;
-            }
-        }
-    }
 }

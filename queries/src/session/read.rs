@@ -1,5 +1,5 @@
 //! SELECT, by DataFusion over one consistent snapshot of tables and views.
-use super::watch::{TIME_IS_UP, watched};
+use super::watch::{STOPPED, TIME_IS_UP, watched};
 use super::{Answer, Description, Inner};
 use crate::batch::{names, over_rows};
 use crate::declare::error::from_datafusion;
@@ -8,9 +8,8 @@ use crate::lower::clock;
 use crate::lower::names::shown;
 use crate::lower::planner::{self, Relation};
 use crate::lower::repeated::bounded;
-use crate::lower::ties;
 use crate::rewrite::functions;
-use crate::{DeclareError, Declared};
+use crate::{Catalogue, DeclareError, Declared};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflows::Time;
@@ -91,21 +90,11 @@ impl Inner {
         if !given.parameters.is_empty() {
             plan = plan.with_param_values(given.parameters.to_vec()).map_err(from_datafusion)?;
         }
-        let plan = ties::settled(planner::analyse(plan)?).map_err(from_datafusion)?;
+        let plan = planner::analyse(plan)?;
         let mut known = given.overlay;
         let wanted: Vec<String> = names(&plan).map_err(from_datafusion)?;
         let wanted: Vec<String> = wanted.into_iter().filter(|name| !known.contains_key(name)).collect();
-        for name in &wanted {
-            if self.memory.read().view(name).is_none_or(|kept| kept.since().is_none())
-                && matches!(catalogue.get(name), Some(Declared::Table(_)))
-            {
-                self.host.publish(name)?;
-            }
-        }
-        let waiting = |name: &String| self.memory.read().view(name).is_none_or(|kept| kept.since().is_none());
-        if wanted.iter().any(waiting) {
-            self.host.live(&wanted)?;
-        }
+        self.make_readable(&catalogue, &wanted)?;
         let read = self.memory.read();
         let time = given.at.or(read.time()).unwrap_or(0);
         for name in wanted {
@@ -119,6 +108,20 @@ impl Inner {
         let rows = rows.collect::<Result<Vec<_>, _>>().map_err(super::internal)?;
         let schema = rows.first().map_or(schema, RecordBatch::schema);
         Ok(Found { schema, rows, time })
+    }
+
+    /// Waits until all of some tables and views can be read.
+    pub(super) fn make_readable(&self, catalogue: &Catalogue, wanted: &[String]) -> Result<(), DeclareError> {
+        let waiting = |name: &String| self.memory.read().view(name).is_none_or(|kept| kept.since().is_none());
+        for name in wanted {
+            if waiting(name) && matches!(catalogue.get(name), Some(Declared::Table(_))) {
+                self.host.publish(name)?;
+            }
+        }
+        match wanted.iter().any(waiting) {
+            true => self.host.live(wanted),
+            false => Ok(()),
+        }
     }
 
     /// Runs a plan within the limits. The caller stands on a thread of its own, outside any runtime.
@@ -146,7 +149,7 @@ impl Inner {
         let plan = state.optimize(plan).map_err(from_datafusion)?;
         bounded(&plan).map_err(from_datafusion)?;
         let physical = state.create_physical_plan(&plan).await.map_err(|why| self.stopped(why))?;
-        let physical = watched(physical, until).map_err(from_datafusion)?;
+        let physical = watched(physical, until, &self.stop).map_err(from_datafusion)?;
         let mut stream = execute_stream(physical, state.task_ctx()).map_err(|why| self.stopped(why))?;
         let (mut rows, mut count, mut bytes) = (vec![], 0, 0);
         while let Some(batch) = stream.next().await {
@@ -173,6 +176,7 @@ impl Inner {
                 self.too_large(text.lines().next().unwrap_or_default())
             }
             DataFusionError::Execution(text) if text == TIME_IS_UP => self.too_long(),
+            DataFusionError::Execution(text) if text == STOPPED => cancelled(),
             _ => from_datafusion(why),
         }
     }
@@ -188,6 +192,11 @@ impl Inner {
         let seconds = self.limits.time.as_secs_f64();
         DeclareError::Invalid(format!("the query was stopped after {seconds} s, the most that one may take"))
     }
+}
+
+/// What a statement ends with that its client no longer wants.
+pub(super) fn cancelled() -> DeclareError {
+    DeclareError::Invalid("canceling statement due to user request".into())
 }
 
 /// The rows of a table or view, now or at an earlier time.

@@ -41,7 +41,7 @@ pub(super) fn fitted(table: &Table, batches: &[RecordBatch]) -> Result<RecordBat
     Ok(all)
 }
 
-fn dataflows_nullable(schema: &SchemaRef) -> SchemaRef {
+pub(super) fn dataflows_nullable(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     std::sync::Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))
 }

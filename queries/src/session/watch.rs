@@ -1,5 +1,5 @@
 //! `Watched`: an operator of a running query that looks at the clock for each batch, so that no loop between operators outlives the
-//! query's time.
+//! query's time; `Stop`: the wish to end it before.
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -12,15 +12,42 @@ use futures::{Stream, StreamExt};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 /// What an operator says when time is up.
 pub(super) const TIME_IS_UP: &str = "time is up";
 
-/// The same plan, each operator of which ends at a moment.
-pub(super) fn watched(plan: Arc<dyn ExecutionPlan>, until: Instant) -> Result<Arc<dyn ExecutionPlan>> {
-    let wrap = |input| Ok(Transformed::yes(Arc::new(Watched { input, until }) as Arc<dyn ExecutionPlan>));
+/// What an operator says when nobody wants its rows any more.
+pub(super) const STOPPED: &str = "nobody waits for the answer";
+
+/// The wish that a statement ends; its clones are one wish.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Wishes it.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it is wished.
+    pub fn is_wished(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The same plan, each operator of which ends at a moment, or when it is wished.
+pub(super) fn watched(
+    plan: Arc<dyn ExecutionPlan>,
+    until: Instant,
+    stop: &Stop,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let wrap = |input| {
+        let watched = Watched { input, until, stop: stop.clone() };
+        Ok(Transformed::yes(Arc::new(watched) as Arc<dyn ExecutionPlan>))
+    };
     plan.transform_up(wrap).data()
 }
 
@@ -28,6 +55,7 @@ pub(super) fn watched(plan: Arc<dyn ExecutionPlan>, until: Instant) -> Result<Ar
 struct Watched {
     input: Arc<dyn ExecutionPlan>,
     until: Instant,
+    stop: Stop,
 }
 
 impl DisplayAs for Watched {
@@ -65,31 +93,35 @@ impl ExecutionPlan for Watched {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Watched { input: children.swap_remove(0), until: self.until }))
+        Ok(Arc::new(Watched { input: children.swap_remove(0), until: self.until, stop: self.stop.clone() }))
     }
 
     fn with_new_children(
         self: Arc<Self>,
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Watched { input: children.swap_remove(0), until: self.until }))
+        Ok(Arc::new(Watched { input: children.swap_remove(0), until: self.until, stop: self.stop.clone() }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        Ok(Box::pin(Timed { input, until: self.until }))
+        Ok(Box::pin(Timed { input, until: self.until, stop: self.stop.clone() }))
     }
 }
 
 struct Timed {
     input: SendableRecordBatchStream,
     until: Instant,
+    stop: Stop,
 }
 
 impl Stream for Timed {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.stop.is_wished() {
+            return Poll::Ready(Some(Err(DataFusionError::Execution(STOPPED.into()))));
+        }
         if Instant::now() >= self.until {
             return Poll::Ready(Some(Err(DataFusionError::Execution(TIME_IS_UP.into()))));
         }

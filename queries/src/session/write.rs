@@ -1,24 +1,27 @@
-//! INSERT, UPDATE, DELETE and TRUNCATE: the rows that come and go are computed here, and kept by the log as one event.
-use super::forms::{self, is_default, typed_texts, with_defaults};
-use super::read::{Given, Overlay};
+//! INSERT, and what all writes have in common: rows that come and go are kept by the log as one event.
+use super::change::Source;
+use super::constraints::arbiter;
+use super::forms;
+use super::read::{Given, Overlay, cancelled};
 use super::rows::{self, Conflict, at, changes, conflicts, duplicate, fitted};
-use super::script::{deleted_from, own_query, plain_name, quoted, target};
+use super::script::{inserted_as, own_query, plain_name, quoted};
+use super::sequence::Series;
 use super::words::sql_type;
 use super::{Answer, Inner, internal};
 use crate::catalogue::system::takes_statements;
+use crate::declare::constraints::numbered;
 use crate::declare::create::defaults;
-use crate::declare::text::statements;
+use crate::rewrite::expression;
 use crate::{DeclareError, Declared};
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, new_null_array};
+use arrow::datatypes::{DataType, Field, Schema};
 use dataflows::Table;
 use datafusion::common::ScalarValue;
-use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{
-    AssignmentTarget, ColumnOption, CreateTable, Delete, Expr, Insert, OnConflictAction, OnInsert, Query,
-    SelectItem, Statement, TableConstraint, TableObject, Update,
+    ConflictTarget, Expr, Ident, Insert, OnConflictAction, OnInsert, Query, SelectItem, SetExpr, TableObject,
+    Value,
 };
 use sources::decode::{Mapping, changes as log};
-use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// Names the events of writes: the source and id of an event stand for it for ever.
@@ -42,13 +45,20 @@ impl Writer {
 const STATEMENT_BYTES_MAX: usize = (8 << 20) - 4_096;
 
 /// What a statement takes away and gives.
-struct Change {
-    taken: RecordBatch,
-    given: RecordBatch,
+pub(super) struct Change {
+    pub(super) taken: RecordBatch,
+    pub(super) given: RecordBatch,
+}
+
+/// What a column is when INSERT does not name it.
+pub(super) enum Filler {
+    Null,
+    Default(Expr),
+    Number(Series),
 }
 
 impl Inner {
-    fn writer(&self) -> MutexGuard<'_, Writer> {
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
         // It holds a counter only, which is right whoever panicked.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,9 +80,12 @@ impl Inner {
     pub(super) fn insert(&self, insert: &Insert, parameters: &[ScalarValue]) -> Result<Answer, DeclareError> {
         let mapping = self.insert_target(insert)?;
         let table = &mapping.table;
+        let mut fillers = self.fillers(table)?;
+        self.arbitrated(insert, table)?;
+        let called = inserted_as(insert, table);
         // Without a key nothing of the table needs to be looked at, and others may write meanwhile.
         let mut writer = self.writer();
-        let given = self.inserted(insert, table, parameters)?;
+        let given = self.inserted(insert, table, parameters, &mut fillers)?;
         let none = given.slice(0, 0);
         self.host.live(&[table.name.to_string()])?;
         let read = self.memory.read();
@@ -98,22 +111,16 @@ impl Inner {
                     let assignments: Vec<_> = update.assignments.iter().collect();
                     let on = rows::key(table).iter().map(|column| {
                         let name = quoted(table.schema.field(*column).name());
-                        format!("{}.{name} = excluded.{name}", quoted(&table.name))
+                        format!("{called}.{name} = excluded.{name}")
                     });
                     let on = on.collect::<Vec<_>>().join(" AND ");
-                    let from = format!("{} JOIN excluded ON {on}", quoted(&table.name));
+                    let from = format!("{} AS {called} JOIN excluded ON {on}", quoted(&table.name));
                     let overlay =
                         Overlay::from([("excluded".to_owned(), (excluded.schema(), vec![excluded]))]);
                     let selection = update.selection.as_ref().map(Expr::to_string);
-                    let mut change = self.changed(
-                        table,
-                        &quoted(&table.name),
-                        &from,
-                        &assignments,
-                        selection.as_deref(),
-                        parameters,
-                        overlay,
-                    )?;
+                    let source = Source { from, once: false, overlay };
+                    let mut change =
+                        self.changed(table, &called, source, &assignments, selection.as_deref(), parameters)?;
                     let all = [change.given, fresh];
                     change.given =
                         arrow::compute::concat_batches(&all[0].schema(), &all).map_err(internal)?;
@@ -126,10 +133,19 @@ impl Inner {
                 )));
             }
         };
-        let count = change.given.num_rows();
-        self.write(&mut writer, &mapping, &change)?;
+        let tag = format!("INSERT 0 {}", change.given.num_rows());
+        let answer = self.answer((table, &called), change.given.clone(), insert.returning.as_deref(), tag)?;
+        let numbers = fillers.iter().map(|filler| match filler {
+            Filler::Number(series) => series.change(),
+            Filler::Null | Filler::Default(_) => Ok(None),
+        });
+        let numbers: Vec<_> = numbers.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        // The numbers first: whatever becomes of the rows, none is given twice.
+        let list = numbers.iter().map(|(mapping, change)| (mapping, change));
+        let list: Vec<_> = list.chain([(&mapping, &change)]).collect();
+        self.write(&mut writer, &list)?;
         drop(writer);
-        self.answer(table, change.given, insert.returning.as_deref(), format!("INSERT 0 {count}"))
+        Ok(self.now(answer))
     }
 
     pub(super) fn insert_target(&self, insert: &Insert) -> Result<Arc<Mapping>, DeclareError> {
@@ -164,14 +180,14 @@ impl Inner {
         insert: &Insert,
         table: &Table,
         parameters: &[ScalarValue],
+        fillers: &mut [Filler],
     ) -> Result<RecordBatch, DeclareError> {
         let mut columns = self.insert_columns(insert, table)?;
-        let defaults = self.defaults(table)?;
         let mut found = vec![];
         match &insert.source {
             Some(source) => {
                 let mut query = source.as_ref().clone();
-                let width = with_defaults(&mut query, &columns, &defaults);
+                let width = self.with_defaults(&mut query, &columns, fillers)?;
                 typed_texts(&mut query, &columns, table);
                 // Values for the first columns only, as PostgreSQL has it.
                 columns.truncate(width.unwrap_or(usize::MAX));
@@ -186,263 +202,162 @@ impl Inner {
             let empty = Arc::new(arrow::datatypes::Schema::empty());
             found.push(RecordBatch::try_new_with_options(empty, vec![], &options).map_err(internal)?);
         }
-        let mut missing = HashMap::new();
-        for (column, field) in table.schema.fields().iter().enumerate().filter(|(i, _)| !columns.contains(i))
-        {
-            let value = match &defaults[column] {
-                Some(default) => self.value(&default.to_string(), field.data_type())?,
-                None => ScalarValue::try_from(field.data_type()).map_err(internal)?,
-            };
-            missing.insert(column, value);
-        }
-        let batches = found.iter().map(|batch| {
-            let rows = batch.num_rows();
-            let column = |i: usize| match (columns.iter().position(|c| *c == i), missing.get(&i)) {
-                (Some(place), _) => Ok(batch.column(place).clone()),
-                (None, Some(value)) => value.to_array_of_size(rows).map_err(internal),
-                (None, None) => Err(internal("a column is neither given nor missing")),
-            };
-            let all = (0..table.schema.fields().len()).map(column).collect::<Result<Vec<_>, _>>()?;
+        let mut batches = vec![];
+        for batch in &found {
+            let mut all = vec![];
+            for (column, field) in table.schema.fields().iter().enumerate() {
+                let (rows, data_type) = (batch.num_rows(), field.data_type());
+                all.push(match columns.iter().position(|given| *given == column) {
+                    Some(place) => batch.column(place).clone(),
+                    None => match &mut fillers[column] {
+                        Filler::Null => new_null_array(data_type, rows),
+                        Filler::Default(expr) => self.values(expr, data_type, rows)?,
+                        Filler::Number(series) => series.take(self, rows, data_type)?,
+                    },
+                });
+            }
             let fields = table.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
             let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
-            RecordBatch::try_new(schema, all).map_err(internal)
-        });
-        self.formed(table, &batches.collect::<Result<Vec<_>, _>>()?)
+            batches.push(RecordBatch::try_new(schema, all).map_err(internal)?);
+        }
+        self.formed(table, &batches)
     }
 
-    /// The DEFAULT of each column.
-    fn defaults(&self, table: &Table) -> Result<Vec<Option<Expr>>, DeclareError> {
-        let list = self.created(table)?.map(|create| defaults(&create)).unwrap_or_default();
+    /// Rows of a table in the forms that its columns keep.
+    pub(super) fn formed(&self, table: &Table, batches: &[RecordBatch]) -> Result<RecordBatch, DeclareError> {
+        let rows = fitted(table, batches)?;
+        match self.declaration(table)? {
+            Some(create) => forms::formed(&create, rows),
+            None => Ok(rows),
+        }
+    }
+
+    /// What each column is when INSERT does not name it.
+    pub(super) fn fillers(&self, table: &Table) -> Result<Vec<Filler>, DeclareError> {
+        let create = self.declaration(table)?;
+        let (list, numbered) =
+            create.map(|create| (defaults(&create), numbered(&create))).unwrap_or_default();
         let of = |name: &str| {
-            list.iter().find(|(column, _)| column == name).and_then(|(_, default)| default.clone())
+            if let Some(numbered) = numbered.iter().find(|numbered| numbered.column == name) {
+                return Filler::Number(Series::new(numbered.clone()));
+            }
+            let default = list.iter().find(|(column, _)| column == name).and_then(|(_, value)| value.clone());
+            default.map_or(Filler::Null, Filler::Default)
         };
         Ok(table.schema.fields().iter().map(|field| of(field.name())).collect())
     }
 
-    /// The statement that created a table.
-    fn created(&self, table: &Table) -> Result<Option<CreateTable>, DeclareError> {
-        let catalogue = self.host.catalogue();
-        let sql = catalogue.entry(&table.name).map(|entry| entry.sql.clone()).unwrap_or_default();
-        Ok(match statements(&sql)?.pop() {
-            Some((Parsed::Statement(inner), _)) => match *inner {
-                Statement::CreateTable(create) => Some(create),
-                _ => None,
-            },
+    /// An expression without columns, computed for each of some rows.
+    fn values(&self, expr: &Expr, wanted: &DataType, rows: usize) -> Result<ArrayRef, DeclareError> {
+        let query = own_query(&format!("SELECT {expr} FROM \"?rows?\""))?;
+        let one = Arc::new(Schema::new(vec![Field::new("?row?", DataType::Int64, false)]));
+        let numbers = Arc::new(Int64Array::from_iter_values(0..rows as i64)) as ArrayRef;
+        let batch = RecordBatch::try_new(one.clone(), vec![numbers]).map_err(internal)?;
+        let overlay = Overlay::from([("?rows?".to_owned(), (one, vec![batch]))]);
+        let found =
+            self.find(*query, Given { wanted: Some(vec![wanted.clone()]), overlay, ..Given::default() })?;
+        let parts: Vec<&dyn Array> = found.rows.iter().map(|batch| batch.column(0).as_ref()).collect();
+        match parts.is_empty() {
+            true => Ok(new_null_array(wanted, 0)),
+            false => arrow::compute::concat(&parts).map_err(internal),
+        }
+    }
+
+    /// Puts defaults in the places of DEFAULT; how many values a row of VALUES has.
+    fn with_defaults(
+        &self,
+        query: &mut Query,
+        columns: &[usize],
+        fillers: &mut [Filler],
+    ) -> Result<Option<usize>, DeclareError> {
+        let only = |filler: &Filler| match filler {
+            Filler::Number(series) if series.numbered.always => Some(series.numbered.column.clone()),
             _ => None,
-        })
-    }
-
-    /// Rows of a table in the forms that its columns keep.
-    fn formed(&self, table: &Table, batches: &[RecordBatch]) -> Result<RecordBatch, DeclareError> {
-        match self.created(table)? {
-            Some(create) => forms::formed(&create, fitted(table, batches)?),
-            None => fitted(table, batches),
-        }
-    }
-
-    /// The value of an expression without columns.
-    fn value(&self, expr: &str, wanted: &arrow::datatypes::DataType) -> Result<ScalarValue, DeclareError> {
-        let query = own_query(&format!("SELECT {expr}"))?;
-        let found = self.find(*query, Given { wanted: Some(vec![wanted.clone()]), ..Given::default() })?;
-        let row = found.rows.iter().find(|batch| batch.num_rows() > 0).ok_or_else(|| internal("no value"))?;
-        ScalarValue::try_from_array(row.column(0), 0).map_err(internal)
-    }
-
-    pub(super) fn update(&self, update: &Update, parameters: &[ScalarValue]) -> Result<Answer, DeclareError> {
-        if update.from.is_some() || !update.table.joins.is_empty() {
-            return Err(DeclareError::Unsupported(
-                "UPDATE with FROM or joins is not supported: write SET column = (SELECT ..) WHERE EXISTS (..)".into(),
-            ));
-        }
-        let (name, called) = target(&update.table.relation)?;
-        let mapping = self.table(&name)?;
-        let table = &mapping.table;
-        let mut writer = self.writer();
-        let from = update.table.relation.to_string();
-        let assignments: Vec<_> = update.assignments.iter().collect();
-        let selection = update.selection.as_ref().map(Expr::to_string);
-        let overlay = Overlay::new();
-        let change =
-            self.changed(table, &called, &from, &assignments, selection.as_deref(), parameters, overlay)?;
-        let read = self.memory.read();
-        let kept = read.view(&table.name).ok_or_else(|| internal("the table was read a moment ago"))?;
-        duplicate(table, &change.given, &conflicts(table, kept, &change.taken, &change.given)?)?;
-        self.write(&mut writer, &mapping, &change)?;
-        drop(writer);
-        let count = change.given.num_rows();
-        self.answer(table, change.given, update.returning.as_deref(), format!("UPDATE {count}"))
-    }
-
-    /// The rows that assignments change, before and after.
-    #[allow(clippy::too_many_arguments, reason = "the clauses of one statement")]
-    fn changed(
-        &self,
-        table: &Table,
-        called: &str,
-        from: &str,
-        assignments: &[&datafusion::sql::sqlparser::ast::Assignment],
-        selection: Option<&str>,
-        parameters: &[ScalarValue],
-        overlay: Overlay,
-    ) -> Result<Change, DeclareError> {
-        let fields = table.schema.fields();
-        let defaults = self.defaults(table)?;
-        let mut values: HashMap<usize, String> = HashMap::new();
-        for assignment in assignments {
-            let AssignmentTarget::ColumnName(name) = &assignment.target else {
-                return Err(DeclareError::Unsupported(
-                    "SET (a, b) = (..) is not supported: write SET a = .., b = ..".into(),
-                ));
+        };
+        let refused = |column: String| {
+            Err(DeclareError::Invalid(format!(
+                "cannot insert a non-DEFAULT value into column {column:?}, which is GENERATED ALWAYS: leave it out"
+            )))
+        };
+        let SetExpr::Values(values) = query.body.as_mut() else {
+            return match columns.iter().find_map(|column| only(&fillers[*column])) {
+                Some(column) => refused(column),
+                None => Ok(None),
             };
-            let name = match name.0.last().and_then(|part| part.as_ident()) {
-                Some(word) => plain_name(&vec![word.clone()].into())?,
-                None => plain_name(name)?,
-            };
-            let column = table.schema.index_of(&name).map_err(|_| {
-                DeclareError::Invalid(format!("table {:?} has no column {name:?}", table.name))
-            })?;
-            let value = match &assignment.value {
-                Expr::Identifier(word) if is_default(word) => {
-                    defaults[column].as_ref().map_or_else(|| "NULL".into(), Expr::to_string)
+        };
+        for row in &mut values.rows {
+            for (expr, column) in row.iter_mut().zip(columns) {
+                let is_default = matches!(expr, Expr::Identifier(word) if is_default(word));
+                if let (false, Some(column)) = (is_default, only(&fillers[*column])) {
+                    return refused(column);
                 }
-                value => value.to_string(),
-            };
-            if values.insert(column, value).is_some() {
-                return Err(DeclareError::Invalid(format!("column {name:?} is set twice")));
+                if is_default {
+                    *expr = match &mut fillers[*column] {
+                        Filler::Null => Expr::value(Value::Null),
+                        Filler::Default(expr) => expr.clone(),
+                        Filler::Number(series) => {
+                            Expr::value(Value::Number(series.next(self)?.to_string(), false))
+                        }
+                    };
+                }
             }
         }
-        let old = |i: usize| format!("{called}.{} AS \"old{i}\"", quoted(fields[i].name()));
-        let new = |i: usize| match values.get(&i) {
-            Some(value) => format!("({value}) AS \"new{i}\""),
-            None => format!("{called}.{} AS \"new{i}\"", quoted(fields[i].name())),
+        Ok(values.rows.first().map(|row| row.len()))
+    }
+
+    /// Whether ON CONFLICT names what a table has.
+    fn arbitrated(&self, insert: &Insert, table: &Table) -> Result<(), DeclareError> {
+        let (Some(OnInsert::OnConflict(clause)), Some(create)) = (&insert.on, self.declaration(table)?)
+        else {
+            return Ok(());
         };
-        let count = fields.len();
-        let list: Vec<String> = (0..count).map(old).chain((0..count).map(new)).collect();
-        let filter = selection.map_or_else(String::new, |selection| format!(" WHERE {selection}"));
-        let query = own_query(&format!("SELECT {} FROM {from}{filter}", list.join(", ")))?;
-        let types = || fields.iter().map(|field| field.data_type().clone());
-        let wanted = Some(types().chain(types()).collect());
-        let found = self.find(*query, Given { parameters, overlay, wanted, at: None })?;
-        let half = |from: usize| -> Result<Vec<RecordBatch>, DeclareError> {
-            let columns: Vec<usize> = (from..from + count).collect();
-            found.rows.iter().map(|batch| batch.project(&columns).map_err(internal)).collect()
-        };
-        Ok(Change { taken: fitted(table, &half(0)?)?, given: self.formed(table, &half(count)?)? })
+        match &clause.conflict_target {
+            Some(ConflictTarget::Columns(words)) => {
+                let names: Vec<String> = words.iter().map(crate::declare::normalized).collect();
+                arbiter(table, &create, Some(&names))
+            }
+            Some(ConflictTarget::OnConstraint(name)) => Err(DeclareError::Unsupported(format!(
+                "ON CONFLICT ON CONSTRAINT {name} is not supported: name the columns of the primary key"
+            ))),
+            None => arbiter(table, &create, None),
+        }
     }
 
-    pub(super) fn delete(&self, delete: &Delete, parameters: &[ScalarValue]) -> Result<Answer, DeclareError> {
-        let relation = deleted_from(delete)?;
-        let (name, called) = target(relation)?;
-        let mapping = self.table(&name)?;
-        let filter = delete.selection.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
-        let query = own_query(&format!("SELECT {called}.* FROM {relation}{filter}"))?;
-        let mut writer = self.writer();
-        let found = self.find(*query, Given { parameters, ..Given::default() })?;
-        let taken = fitted(&mapping.table, &found.rows)?;
-        let change = Change { given: taken.slice(0, 0), taken };
-        self.write(&mut writer, &mapping, &change)?;
-        drop(writer);
-        let count = change.taken.num_rows();
-        self.answer(&mapping.table, change.taken, delete.returning.as_deref(), format!("DELETE {count}"))
-    }
-
-    pub(super) fn truncate(&self, name: &str) -> Result<Answer, DeclareError> {
-        let mapping = self.table(name)?;
-        let mut writer = self.writer();
-        let found = self.find(*own_query(&format!("SELECT * FROM {}", quoted(name)))?, Given::default())?;
-        let taken = fitted(&mapping.table, &found.rows)?;
-        let change = Change { given: taken.slice(0, 0), taken };
-        self.write(&mut writer, &mapping, &change)?;
-        Ok(Answer::Done { tag: "TRUNCATE TABLE".into() })
-    }
-
-    pub(super) fn create_table_as(
+    /// Appends changes to the log, together, and waits until readers see them.
+    pub(super) fn write(
         &self,
-        create: &CreateTable,
-        query: Query,
-        parameters: &[ScalarValue],
-    ) -> Result<Answer, DeclareError> {
-        let name = plain_name(&create.name)?;
-        if create.or_replace {
-            return Err(DeclareError::Unsupported(format!(
-                "OR REPLACE with AS is not supported: write DROP TABLE IF EXISTS {name} before it"
-            )));
-        }
-        let done = |rows: usize| Ok(Answer::Done { tag: format!("SELECT {rows}") });
-        if create.if_not_exists && self.host.catalogue().get(&name).is_some() {
-            return done(0);
-        }
-        let named: Vec<String> = create.columns.iter().map(|column| column.name.to_string()).collect();
-        let found = self.find(query, Given { parameters, ..Given::default() })?;
-        let columns = found.schema.fields().iter().enumerate().map(|(i, field)| {
-            let name = named.get(i).cloned().unwrap_or_else(|| quoted(field.name()));
-            let typed = create.columns.get(i).map(|column| column.data_type.to_string());
-            let typed = match typed.filter(|text| !text.is_empty()) {
-                Some(text) => text,
-                None => sql_type(field.data_type())?,
-            };
-            // What else a column says there, such as UNIQUE, is not kept.
-            let options = create.columns.get(i).map(|column| column.options.as_slice()).unwrap_or_default();
-            let options = options.iter().filter(|option| {
-                matches!(
-                    option.option,
-                    ColumnOption::NotNull | ColumnOption::PrimaryKey(_) | ColumnOption::Default(_)
-                )
-            });
-            let options: String = options.map(|option| format!(" {}", option.option)).collect();
-            Ok(format!("{name} {typed}{options}"))
-        });
-        let mut columns = columns.collect::<Result<Vec<_>, DeclareError>>()?;
-        let keys = create.constraints.iter().filter(|c| matches!(c, TableConstraint::PrimaryKey(_)));
-        columns.extend(keys.map(TableConstraint::to_string));
-        self.host.declare(&format!("CREATE TABLE {} ({})", quoted(&name), columns.join(", ")))?;
-        let mapping = self.table(&name)?;
-        let table = &mapping.table;
-        let cast = found.rows.iter().map(|batch| {
-            let columns = batch.columns().iter().zip(table.schema.fields());
-            let columns = columns.map(|(column, field)| arrow::compute::cast(column, field.data_type()));
-            let columns = columns.collect::<Result<Vec<_>, _>>().map_err(internal)?;
-            let fields = table.schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
-            let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
-            RecordBatch::try_new(schema, columns).map_err(internal)
-        });
-        let filled = cast.collect::<Result<Vec<_>, _>>().and_then(|rows| {
-            let given = self.formed(table, &rows)?;
-            duplicate(table, &given, &rows::repeated(table, &given)?)?;
-            let change = Change { taken: given.slice(0, 0), given };
-            self.write(&mut self.writer(), &mapping, &change)?;
-            Ok(change)
-        });
-        let change = match filled {
-            Ok(change) => change,
-            Err(why) => {
-                self.host.drop_query(&name)?;
-                return Err(why);
+        writer: &mut Writer,
+        list: &[(&Arc<Mapping>, &Change)],
+    ) -> Result<(), DeclareError> {
+        let mut payloads = vec![];
+        for (mapping, change) in list {
+            let table = &mapping.table;
+            self.permitted(table, change)?;
+            let rows = changes(table, &change.taken, &change.given)?;
+            if rows.num_rows() == 0 {
+                continue;
             }
-        };
-        done(change.given.num_rows())
-    }
-
-    /// Appends a change to the log and waits until readers see it.
-    fn write(&self, writer: &mut Writer, mapping: &Mapping, change: &Change) -> Result<(), DeclareError> {
-        let table = &mapping.table;
-        let rows = changes(table, &change.taken, &change.given)?;
-        if rows.num_rows() == 0 {
+            let origin = mapping.origin().ok_or_else(|| internal("a table of statements has an origin"))?;
+            let payload = log::write(origin, &writer.next(), &rows).map_err(internal)?;
+            if let sources::Payload::Binary { body, .. } = &payload
+                && body.len() > STATEMENT_BYTES_MAX
+            {
+                return Err(DeclareError::Invalid(format!(
+                    "the statement changes {} bytes of table {:?}, more than the {STATEMENT_BYTES_MAX} that one may: split it",
+                    body.len(),
+                    table.name
+                )));
+            }
+            payloads.push(payload);
+        }
+        if payloads.is_empty() {
             return Ok(());
         }
-        let origin = mapping.origin().ok_or_else(|| internal("a table of statements has an origin"))?;
-        let payload = log::write(origin, &writer.next(), &rows).map_err(internal)?;
-        if let sources::Payload::Binary { body, .. } = &payload
-            && body.len() > STATEMENT_BYTES_MAX
-        {
-            return Err(DeclareError::Invalid(format!(
-                "the statement changes {} bytes of table {:?}, more than the {STATEMENT_BYTES_MAX} that one may: split it",
-                body.len(),
-                table.name
-            )));
+        if self.stop.is_wished() {
+            return Err(cancelled());
         }
         let (sender, receiver) = std::sync::mpsc::channel();
-        self.host.append(vec![payload], Box::new(move |result| _ = sender.send(result)));
+        self.host.append(payloads, Box::new(move |result| _ = sender.send(result)));
         let positions = receiver
             .recv()
             .map_err(|_| {
@@ -456,19 +371,54 @@ impl Inner {
         self.host.flush()
     }
 
-    /// The tag, or what RETURNING asks of the rows.
-    fn answer(
+    /// An answer that was computed before a write, at the time that the write is seen.
+    pub(super) fn now(&self, answer: Answer) -> Answer {
+        match answer {
+            Answer::Rows { schema, rows, .. } => Answer::Rows { schema, rows, time: self.time() },
+            done @ Answer::Done { .. } => done,
+        }
+    }
+
+    /// The tag, or what RETURNING asks of the rows: before they are written, since it may fail.
+    pub(super) fn answer(
         &self,
-        table: &Table,
+        (table, called): (&Table, &str),
         rows: RecordBatch,
         returning: Option<&[SelectItem]>,
         tag: String,
     ) -> Result<Answer, DeclareError> {
         let Some(items) = returning else { return Ok(Answer::Done { tag }) };
         let items: Vec<String> = items.iter().map(SelectItem::to_string).collect();
-        let query = own_query(&format!("SELECT {} FROM {}", items.join(", "), quoted(&table.name)))?;
+        let name = quoted(&table.name);
+        let query = own_query(&format!("SELECT {} FROM {name} AS {called}", items.join(", ")))?;
         let overlay = Overlay::from([(table.name.to_string(), (rows.schema(), vec![rows]))]);
         let found = self.find(*query, Given { overlay, ..Given::default() })?;
         Ok(Answer::Rows { schema: found.schema, rows: found.rows, time: found.time })
+    }
+}
+
+pub(super) fn is_default(word: &Ident) -> bool {
+    word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default")
+}
+
+/// Casts texts to the types of their columns where they stand in one column of VALUES with other values: `('NaN'), (1.5)`.
+fn typed_texts(query: &mut Query, columns: &[usize], table: &Table) {
+    let SetExpr::Values(values) = query.body.as_mut() else { return };
+    let text =
+        |expr: &Expr| matches!(expr, Expr::Value(value) if value.value.clone().into_string().is_some());
+    let null = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value == Value::Null);
+    for (place, column) in columns.iter().enumerate() {
+        let cells = || values.rows.iter().filter_map(|row| row.get(place));
+        if !cells().any(text) || cells().all(|cell| text(cell) || null(cell)) {
+            continue;
+        }
+        let target = sql_type(table.schema.field(*column).data_type());
+        for cell in values.rows.iter_mut().filter_map(|row| row.get_mut(place)).filter(|cell| text(cell)) {
+            if let Some(cast) =
+                target.as_ref().ok().and_then(|to| expression(&format!("CAST({cell} AS {to})")).ok())
+            {
+                *cell = cast;
+            }
+        }
     }
 }

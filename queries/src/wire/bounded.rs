@@ -1,5 +1,6 @@
 //! `Bounded`: a socket that reads no message larger than a limit. The codec behind it would take a gigabyte.
 use bytes::{Buf, BytesMut};
+use datafusion_postgres::pgwire::tokio::TlsAcceptor;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,9 +12,15 @@ const GSS_REQUEST: u32 = 80_877_104;
 /// The first message has names and values of settings only.
 const START_BYTES_MAX: usize = 10_000;
 
+/// A socket, encrypted or not.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for T {}
+
 /// The socket, and where it is between messages.
 pub(super) struct Bounded {
-    socket: TcpStream,
+    socket: Box<dyn Stream>,
+    is_secure: bool,
     /// Read already, and not yet by the codec.
     front: BytesMut,
     place: Place,
@@ -31,9 +38,14 @@ enum Place {
 }
 
 impl Bounded {
-    /// Answers requests for encryption with no, and stands before the first message.
-    pub(super) async fn negotiated(mut socket: TcpStream, bytes_max: usize) -> io::Result<Bounded> {
-        let mut head = [0; 8];
+    /// Answers requests for encryption, and stands before the first message.
+    pub(super) async fn negotiated(
+        socket: TcpStream,
+        tls: Option<&TlsAcceptor>,
+        bytes_max: usize,
+    ) -> io::Result<Bounded> {
+        let mut socket: Box<dyn Stream> = Box::new(socket);
+        let (mut head, mut is_secure) = ([0; 8], false);
         // A client asks for each kind at most once.
         for _ in 0..3 {
             socket.read_exact(&mut head).await?;
@@ -41,11 +53,29 @@ impl Bounded {
             if head[..4] != [0, 0, 0, 8] || !matches!(code, SSL_REQUEST | GSS_REQUEST) {
                 let mut place = Place::Start(vec![]);
                 place.walk(&head, bytes_max)?;
-                return Ok(Bounded { socket, front: BytesMut::from(&head[..]), place, bytes_max });
+                return Ok(Bounded { socket, is_secure, front: BytesMut::from(&head[..]), place, bytes_max });
             }
-            socket.write_all(b"N").await?;
+            match tls {
+                // What the client sent behind its request is not read as if it had been encrypted.
+                Some(tls) if code == SSL_REQUEST && !is_secure => {
+                    socket.write_all(b"S").await?;
+                    socket = Box::new(tls.accept(socket).await?);
+                    is_secure = true;
+                }
+                _ => socket.write_all(b"N").await?,
+            }
         }
         Err(io::Error::new(io::ErrorKind::InvalidData, "encryption was refused, and asked for again"))
+    }
+
+    /// Whether it is encrypted.
+    pub(super) fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// Reads messages of so many bytes from now on.
+    pub(super) fn widen(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
     }
 }
 

@@ -20,11 +20,13 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{self, FunctionArguments, visit_expressions_mut};
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::error::PgWireResult;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The only database, whatever name a client connects to.
@@ -108,7 +110,15 @@ impl Catalog {
             .parser
             .parse(&command.sql)
             .map_err(|why| super::fault::of(crate::declare::error::from_parser(&why, None)))?;
-        let statement = parsed.pop().ok_or_else(|| fault("42601", "there is no statement".into()))?;
+        let mut statement = parsed.pop().ok_or_else(|| fault("42601", "there is no statement".into()))?;
+        // Lists of members, options and rights, made by ARRAY(SELECT ..): there are none.
+        _ = visit_expressions_mut(&mut statement, |expr| {
+            if matches!(expr, ast::Expr::Function(call) if matches!(call.args, FunctionArguments::Subquery(_)))
+            {
+                *expr = ast::Expr::value(ast::Value::Null);
+            }
+            ControlFlow::<()>::Continue(())
+        });
         let state = self.context.state();
         let statement = Statement::Statement(Box::new(statement));
         let plan = state.statement_to_plan(statement).await.map_err(fault_of_plan)?;

@@ -25,6 +25,9 @@ pub(super) enum Kind {
     Begin,
     Commit,
     Rollback,
+    Savepoint,
+    Release,
+    RollbackTo,
     Set,
     Reset,
     Show,
@@ -32,6 +35,14 @@ pub(super) enum Kind {
     Forget(&'static str),
     /// Part of PostgreSQL that is not here: what to do instead.
     Absent(&'static str),
+    /// A view's changes, as they come.
+    Subscribe,
+    /// `COPY .. TO STDOUT`.
+    Copy,
+    /// `DECLARE`, `FETCH`, `CLOSE`.
+    Declare,
+    Fetch,
+    Close,
     /// The session answers, and something may have changed.
     Write,
     /// The session answers.
@@ -108,6 +119,18 @@ impl Command {
         }
     }
 
+    /// The part of it between two tokens, as a statement of its own.
+    pub(super) fn part(&self, from: usize, to: usize) -> Command {
+        let tokens = self.tokens.get(from..to).unwrap_or_default();
+        let (Some((_, first)), Some((_, last))) = (tokens.first(), tokens.last()) else {
+            return Command { sql: "".into(), tokens: [].into() };
+        };
+        let start = first.start;
+        let sql = self.sql[start..last.end].into();
+        let moved = tokens.iter().map(|(token, at)| (token.clone(), at.start - start..at.end - start));
+        Command { sql, tokens: moved.collect() }
+    }
+
     /// Who answers it.
     pub(super) fn kind(&self) -> Kind {
         let word = |at| self.word(at).unwrap_or_default();
@@ -117,10 +140,11 @@ impl Command {
                 Kind::Absent("two-phase commit is not supported: every statement is kept by itself")
             }
             ("COMMIT" | "END", _) => Kind::Commit,
-            ("ROLLBACK" | "ABORT", "TO") => Kind::Absent(SAVEPOINTS),
-            ("ROLLBACK", _) if word(2) == "TO" => Kind::Absent(SAVEPOINTS),
+            ("ROLLBACK" | "ABORT", "TO") => Kind::RollbackTo,
+            ("ROLLBACK", _) if word(2) == "TO" => Kind::RollbackTo,
             ("ROLLBACK" | "ABORT", _) => Kind::Rollback,
-            ("SAVEPOINT" | "RELEASE", _) => Kind::Absent(SAVEPOINTS),
+            ("SAVEPOINT", _) => Kind::Savepoint,
+            ("RELEASE", _) => Kind::Release,
             ("SET", _) => Kind::Set,
             ("RESET", _) => Kind::Reset,
             ("SHOW", "TABLES" | "VIEWS" | "COLUMNS" | "CREATE" | "MATERIALIZED") => Kind::Read,
@@ -131,13 +155,15 @@ impl Command {
             ("PREPARE" | "EXECUTE", _) => Kind::Absent(
                 "PREPARE and EXECUTE as SQL are not supported: let the driver prepare the statement",
             ),
-            ("DECLARE" | "FETCH" | "MOVE" | "CLOSE", _) => Kind::Absent(
-                "SQL cursors are not supported: let the driver fetch in parts (a portal with a row limit), or use LIMIT",
-            ),
+            ("SUBSCRIBE", _) => Kind::Subscribe,
+            ("DECLARE", _) => Kind::Declare,
+            ("FETCH", _) => Kind::Fetch,
+            ("CLOSE", _) => Kind::Close,
+            ("MOVE", _) => Kind::Absent("MOVE is not supported: FETCH the rows and leave them"),
             ("LISTEN" | "NOTIFY", _) => {
                 Kind::Absent("LISTEN and NOTIFY are not supported: SUBSCRIBE to a view instead")
             }
-            ("COPY", _) => Kind::Absent("COPY is not supported: use INSERT with many rows, or SELECT"),
+            ("COPY", _) => Kind::Copy,
             ("LOCK" | "GRANT" | "REVOKE" | "VACUUM" | "ANALYZE" | "CLUSTER" | "REINDEX", _) => Kind::Absent(
                 "this statement administers PostgreSQL, and nothing here corresponds to it: leave it out",
             ),
@@ -195,7 +221,19 @@ impl Command {
     }
 }
 
-const SAVEPOINTS: &str = "savepoints are not supported: every statement is kept by itself";
+/// The query of a table's rows: `table`, or `table (column, ..)`.
+pub(super) fn of_table(named: &Command) -> PgWireResult<Command> {
+    let cut = named.tokens.iter().position(|(token, _)| *token == Token::LParen);
+    let (name, columns) = match cut {
+        Some(at) => {
+            let columns = named.part(at + 1, named.tokens.len().saturating_sub(1));
+            (named.part(0, at).sql, columns.sql)
+        }
+        None => (named.sql.clone(), "*".into()),
+    };
+    let wrong = || fault("42601", "COPY names a table and its columns, or a query in parentheses".into());
+    single(&format!("SELECT {columns} FROM {name}"))?.ok_or_else(wrong)
+}
 
 fn is_system_function(name: &str) -> bool {
     name.starts_with("pg_")

@@ -1,11 +1,14 @@
 //! `Connection`: what one client has set, prepared and begun, and its statements, each led to who answers it.
 use super::catalog::{self, Catalog};
 use super::command::{self, Command, Kind};
+use super::copy::{Copy, Lines};
+use super::cursor::{self, Cursor, Fetch};
 use super::fault::{self, fault};
 use super::settings::Settings;
+use super::subscribe::{Changes, Subscription};
 use super::{oid, parameter, rows};
 use crate::DeclareError;
-use crate::session::{Answer, Session};
+use crate::session::{Answer, Session, Stop};
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
@@ -15,6 +18,7 @@ use datafusion_postgres::pgwire::api::portal::{Format, Portal};
 use datafusion_postgres::pgwire::api::results::{Response, Tag};
 use datafusion_postgres::pgwire::error::PgWireResult;
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
@@ -28,21 +32,24 @@ pub(super) struct Connection {
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     settings: Settings,
     /// What the open transaction has written, and cannot take back.
-    writes: u64,
+    pub(super) writes: u64,
+    /// The savepoints of the open transaction, and what had been written then.
+    pub(super) savepoints: Vec<(String, u64)>,
+    pub(super) cursors: HashMap<String, Arc<tokio::sync::Mutex<Cursor>>>,
 }
 
 /// A statement that was parsed, and described as far as it can be.
 pub(super) struct Prepared {
-    command: Command,
+    pub(super) command: Command,
     /// The types of its parameters.
     pub(super) types: Vec<Type>,
     /// The columns of its rows; none where it gives none.
     pub(super) columns: Option<SchemaRef>,
     /// Where it asks about the system.
-    question: Option<LogicalPlan>,
+    pub(super) question: Option<LogicalPlan>,
 }
 
 /// What a statement gave.
@@ -54,9 +61,18 @@ pub(super) enum Reply {
     },
     Done(String),
     Begun,
+    /// Back at a savepoint: the transaction goes on.
+    Resumed,
     Ended(&'static str),
     /// A setting changed: the name and the value that the client is told.
     Set(Option<(String, String)>),
+    /// A view's changes, as rows or as lines.
+    Changes(Box<Changes>, Option<Lines>),
+    Copy {
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        lines: Lines,
+    },
 }
 
 impl Connection {
@@ -71,7 +87,7 @@ impl Connection {
         settings.for_each(|(name, value)| state.settings.start(name, value));
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -112,23 +128,52 @@ impl Connection {
         let text = |name: &str| Arc::new(Schema::new(vec![Field::new(name, DataType::Utf8, true)]));
         let (expected, columns, question) = match kind {
             Kind::Show => (vec![], Some(text(&self.state().settings.show(&command)?.0)), None),
-            Kind::Read if self.asks_system(&command) => {
-                let plan = self.within(self.catalog.plan(&command)).await?;
-                (Catalog::parameters(&plan), Some(plan.schema().inner().clone()), Some(plan))
+            Kind::Read | Kind::Write => self.expected(&command).await?,
+            Kind::Subscribe => {
+                let wanted = Subscription::parse(&command, 0, command.tokens.len())?;
+                let columns = self.blocking(move |session| Changes::describe(session, &wanted)).await?;
+                (vec![], Some(columns), None)
             }
-            Kind::Read | Kind::Write => {
-                let sql = command.sql.clone();
-                let found = self.blocking(move |session| session.describe(&sql)).await?;
-                let types = found.parameters.iter();
-                let types = types.map(|datatype| {
-                    datatype.as_ref().filter(|d| **d != DataType::Null).and_then(|d| oid::of(d).ok())
-                });
-                (types.collect(), found.columns, None)
+            Kind::Declare => {
+                let query = command.part(cursor::declared(&command)?.2, command.tokens.len());
+                let types = match query.kind() {
+                    Kind::Subscribe => vec![],
+                    _ => self.expected(&query).await?.0,
+                };
+                (types, None, None)
+            }
+            Kind::Fetch => {
+                let cursor = self.cursor(&Fetch::parse(&command)?.cursor)?;
+                let columns = cursor.lock().await.schema.clone();
+                (vec![], Some(columns), None)
             }
             _ => (vec![], None, None),
         };
         let types = parameter::types(&command, said, &expected)?;
         Ok(Some(Prepared { command, types, columns, question }))
+    }
+
+    /// The types of a statement's parameters, its columns, and its plan where it asks about the system.
+    async fn expected(
+        &self,
+        command: &Command,
+    ) -> PgWireResult<(Vec<Option<Type>>, Option<SchemaRef>, Option<LogicalPlan>)> {
+        if command.sql.contains(TYPES_ASKED) && self.asks_system(command) {
+            let question = command::single(TYPES)?.unwrap_or_else(|| command.clone());
+            let plan = self.within(self.catalog.plan(&question)).await?;
+            return Ok((vec![Some(Type::OID_ARRAY)], Some(plan.schema().inner().clone()), Some(plan)));
+        }
+        if self.asks_system(command) {
+            let plan = self.within(self.catalog.plan(command)).await?;
+            return Ok((Catalog::parameters(&plan), Some(plan.schema().inner().clone()), Some(plan)));
+        }
+        let sql = command.sql.clone();
+        let found = self.blocking(move |session| session.describe(&sql)).await?;
+        let types = found.parameters.iter();
+        let types = types.map(|datatype| {
+            datatype.as_ref().filter(|d| **d != DataType::Null).and_then(|d| oid::of(d).ok())
+        });
+        Ok((types.collect(), found.columns, None))
     }
 
     /// Runs a statement with the parameters that were bound.
@@ -179,8 +224,33 @@ impl Connection {
                 }
                 Ok(Reply::Begun)
             }
-            Kind::Commit if status != TransactionStatus::Error => Ok(Reply::Ended("COMMIT")),
-            Kind::Commit | Kind::Rollback => self.taken_back(status),
+            Kind::Commit if status != TransactionStatus::Error => {
+                self.state().end_transaction();
+                Ok(Reply::Ended("COMMIT"))
+            }
+            Kind::Commit | Kind::Rollback => {
+                self.state().end_transaction();
+                self.taken_back(status)
+            }
+            Kind::Savepoint | Kind::Release | Kind::RollbackTo => self.savepoint(command, kind, status),
+            Kind::Subscribe => {
+                let changes = self.changes(command, 0, command.tokens.len()).await?;
+                Ok(Reply::Changes(Box::new(changes), None))
+            }
+            Kind::Copy => {
+                let copy = Copy::parse(command)?;
+                let query = command.part(copy.from, copy.to);
+                let query = if copy.is_name { command::of_table(&query)? } else { query };
+                if query.kind() == Kind::Subscribe {
+                    let changes = self.changes(&query, 0, query.tokens.len()).await?;
+                    return Ok(Reply::Changes(Box::new(changes), Some(copy.lines)));
+                }
+                let (schema, batches) = self.rows(&query, values).await?;
+                Ok(Reply::Copy { schema, batches, lines: copy.lines })
+            }
+            Kind::Declare => self.declare(command, values).await,
+            Kind::Fetch => self.fetch(command).await,
+            Kind::Close => self.close(command),
             Kind::Set => Ok(Reply::Set(self.state().settings.assign(command)?)),
             Kind::Reset => {
                 self.state().settings.reset(command);
@@ -199,6 +269,30 @@ impl Connection {
                 }
                 None => self.ask_session(command, values, kind == Kind::Write).await,
             },
+        }
+    }
+
+    pub(super) async fn changes(&self, command: &Command, from: usize, to: usize) -> PgWireResult<Changes> {
+        let wanted = Subscription::parse(command, from, to)?;
+        self.blocking(move |session| Changes::begin(session, &wanted)).await
+    }
+
+    /// The rows of a query within another statement.
+    pub(super) async fn rows(
+        &self,
+        query: &Command,
+        values: Vec<ScalarValue>,
+    ) -> PgWireResult<(SchemaRef, Vec<RecordBatch>)> {
+        if query.kind() != Kind::Read {
+            return Err(fault("42601", format!("a query is expected in place of {}", query.sql)));
+        }
+        if self.asks_system(query) {
+            let plan = self.within(self.catalog.plan(query)).await?;
+            return self.within(self.catalog.rows(plan, values)).await;
+        }
+        match self.ask_session(query, values, false).await? {
+            Reply::Rows { schema, batches, .. } => Ok((schema, batches)),
+            _ => Err(fault("42601", format!("{} gives no rows", query.sql))),
         }
     }
 
@@ -232,28 +326,17 @@ impl Connection {
         }
     }
 
-    /// The end of a transaction that should not have been: honest only where it wrote nothing.
-    fn taken_back(&self, status: TransactionStatus) -> PgWireResult<Reply> {
-        let writes = std::mem::take(&mut self.state().writes);
-        match (status, writes) {
-            (TransactionStatus::Idle, _) | (_, 0) => Ok(Reply::Ended("ROLLBACK")),
-            (_, writes) => Err(fault(
-                "0A000",
-                format!(
-                    "cannot roll back: every statement is kept by itself, and {writes} of this transaction stay; the transaction is over"
-                ),
-            )),
-        }
-    }
-
     /// Asks the session on a thread of its own.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Session) -> Result<T, DeclareError> + Send + 'static,
     ) -> PgWireResult<T> {
         let turn = self.turn.clone();
-        let session = self.session.clone();
+        // Dropped with the wait for the answer, however that ends: then the work ends too.
+        let wish = Wish(Stop::default());
+        let session = self.session.stopped_by(&wish.0, self.state().settings.statement_timeout);
         self.within(async move {
+            let _wish = wish;
             let turn = turn.acquire_owned().await.expect("the semaphore is never closed");
             let done = tokio::task::spawn_blocking(move || {
                 let _turn = turn;
@@ -268,7 +351,7 @@ impl Connection {
     }
 
     /// Stops waiting when the client's time limit has passed.
-    async fn within<T>(&self, work: impl Future<Output = PgWireResult<T>>) -> PgWireResult<T> {
+    pub(super) async fn within<T>(&self, work: impl Future<Output = PgWireResult<T>>) -> PgWireResult<T> {
         let limit = self.state().settings.statement_timeout;
         match limit {
             None => work.await,
@@ -279,10 +362,27 @@ impl Connection {
     }
 }
 
+/// A part of what asyncpg asks about types that it does not know, by recursion within subqueries.
+const TYPES_ASKED: &str = "typeinfo_tree(";
+
+/// What it wants to hear: every type of arrays, with that of their elements.
+const TYPES: &str = "SELECT t.oid AS oid, 'pg_catalog' AS ns, t.typname AS name, t.typtype AS kind, NULL AS basetype,
+    t.typelem AS elemtype, ',' AS elemdelim, NULL AS range_subtype, NULL AS attrtypoids, NULL AS attrnames, 0 AS depth,
+    NULL AS basetype_name, e.typname AS elemtype_name, NULL AS range_subtype_name
+    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.typname LIKE '\\_%'";
+
+struct Wish(Stop);
+
+impl Drop for Wish {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 /// Whether a statement may run now: in a transaction that failed, only its end may.
 fn admitted(kind: Kind, status: TransactionStatus) -> PgWireResult<()> {
     match (status, kind) {
-        (TransactionStatus::Error, Kind::Commit | Kind::Rollback) => Ok(()),
+        (TransactionStatus::Error, Kind::Commit | Kind::Rollback | Kind::RollbackTo) => Ok(()),
         (TransactionStatus::Error, _) => Err(fault(
             "25P02",
             "current transaction is aborted, commands ignored until end of transaction block".into(),
@@ -319,8 +419,12 @@ impl Reply {
             }
             Reply::Done(tag) => Response::Execution(Tag::new(&tag)),
             Reply::Set(_) => Response::Execution(Tag::new("SET")),
+            Reply::Resumed => Response::Execution(Tag::new("ROLLBACK")),
             Reply::Begun => Response::TransactionStart(Tag::new("BEGIN")),
             Reply::Ended(tag) => Response::TransactionEnd(Tag::new(tag)),
+            Reply::Changes(..) | Reply::Copy { .. } => {
+                return Err(fault("XX000", "what is sent piece by piece is no whole response".into()));
+            }
         })
     }
 }

@@ -40,9 +40,13 @@ fn state(why: &DeclareError) -> &'static str {
 }
 
 fn known(text: &str) -> Option<&'static str> {
-    const WORDS: [(&str, &str); 28] = [
+    const WORDS: [(&str, &str); 34] = [
         ("value too long", "22001"),
         ("duplicate key", "23505"),
+        ("violates check constraint", "23514"),
+        ("generated always", "428C9"),
+        ("reached maximum value", "2200H"),
+        ("more than one row", "21000"),
         ("divide by zero", "22012"),
         ("division by zero", "22012"),
         ("no table", "42P01"),
@@ -55,7 +59,9 @@ fn known(text: &str) -> Option<&'static str> {
         ("null value in column", "23502"),
         ("violates not-null", "23502"),
         ("canceling statement", "57014"),
+        ("name a time from", "22023"),
         ("time limit", "57014"),
+        ("was stopped after", "57014"),
         ("timeout", "57014"),
         ("too much memory", "53200"),
         ("memory", "53200"),

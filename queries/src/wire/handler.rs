@@ -1,8 +1,10 @@
 //! The protocol: messages of a client to statements of its `Connection`, and replies to messages.
+use super::access::{Access, Login};
 use super::catalog::VERSION;
 use super::command::{self, Kind};
 use super::connection::{Connection, Prepared, Reply};
 use super::fault::{fatal, fault};
+use super::stream::{self, How};
 use super::{oid, settings};
 use async_trait::async_trait;
 use datafusion_postgres::pgwire::api::auth::{
@@ -15,7 +17,7 @@ use datafusion_postgres::pgwire::api::query::{
     send_query_response, send_ready_for_query,
 };
 use datafusion_postgres::pgwire::api::results::{FieldInfo, Response, Tag};
-use datafusion_postgres::pgwire::api::stmt::QueryParser;
+use datafusion_postgres::pgwire::api::stmt::{QueryParser, StoredStatement};
 use datafusion_postgres::pgwire::api::store::{Entry, PortalStore};
 use datafusion_postgres::pgwire::api::{
     ClientInfo, ClientPortalStore, ConnectionGuard, ConnectionHandle, ConnectionManager, DEFAULT_NAME,
@@ -34,7 +36,7 @@ use futures::{Sink, SinkExt};
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What all connections share.
 #[derive(Default)]
@@ -50,12 +52,35 @@ pub(super) struct Handler {
     shared: Arc<Shared>,
     /// Whether there is room for it.
     is_welcome: bool,
+    access: Access,
+    /// Where it is asked for a password.
+    login: OnceLock<Login>,
 }
 
 impl Handler {
     /// For a client that is served, or only told that there are too many.
-    pub(super) fn new(connection: Connection, shared: Arc<Shared>, is_welcome: bool) -> Handler {
-        Handler { connection: Arc::new(connection), shared, is_welcome }
+    pub(super) fn new(
+        connection: Connection,
+        shared: Arc<Shared>,
+        is_welcome: bool,
+        access: Access,
+    ) -> Handler {
+        Handler { connection: Arc::new(connection), shared, is_welcome, access, login: OnceLock::new() }
+    }
+
+    /// Lets a client in.
+    async fn admit<C>(&self, client: &mut C) -> PgWireResult<()>
+    where
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let (id, key) = self.shared.keys.generate(client);
+        client.set_pid_and_secret_key(id, key.clone());
+        let (handle, guard) = self.shared.manager.register(id, key);
+        client.session_extensions().insert::<Arc<ConnectionHandle>>(handle);
+        client.session_extensions().insert::<ConnectionGuard>(guard);
+        finish_authentication(client, &Told).await
     }
 }
 
@@ -83,7 +108,15 @@ impl StartupHandler for Handler {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let PgWireFrontendMessage::Startup(startup) = message else { return Ok(()) };
+        let startup = match (message, self.login.get()) {
+            (PgWireFrontendMessage::Startup(startup), None) => startup,
+            (PgWireFrontendMessage::PasswordMessageFamily(message), Some(login)) => {
+                let (answer, is_in) = login.hear(client, message).await?;
+                client.send(PgWireBackendMessage::Authentication(answer)).await?;
+                return if is_in { self.admit(client).await } else { Ok(()) };
+            }
+            _ => return Err(fatal("08P01", "the client must say who it is first".into())),
+        };
         protocol_negotiation(client, &startup).await?;
         if !self.is_welcome {
             return Err(fatal("53300", "sorry, too many clients already".into()));
@@ -97,12 +130,17 @@ impl StartupHandler for Handler {
         }
         save_startup_parameters_to_metadata(client, &startup);
         self.connection.start(startup.parameters.iter());
-        let (id, key) = self.shared.keys.generate(client);
-        client.set_pid_and_secret_key(id, key.clone());
-        let (handle, guard) = self.shared.manager.register(id, key);
-        client.session_extensions().insert::<Arc<ConnectionHandle>>(handle);
-        client.session_extensions().insert::<ConnectionGuard>(guard);
-        finish_authentication(client, &Told).await
+        match self.access.login(client.is_secure())? {
+            None => self.admit(client).await,
+            Some(login) => {
+                client.set_state(PgWireConnectionState::AuthenticationInProgress);
+                let offer = login.offer();
+                // The startup message came once.
+                _ = self.login.set(login);
+                client.send(PgWireBackendMessage::Authentication(offer)).await?;
+                Ok(())
+            }
+        }
     }
 }
 
@@ -111,7 +149,14 @@ async fn unless_cancelled<C: ClientInfo, T>(
     client: &C,
     work: impl Future<Output = PgWireResult<T>>,
 ) -> PgWireResult<T> {
-    let Some(handle) = client.session_extensions().get::<Arc<ConnectionHandle>>() else { return work.await };
+    unless_wished(client.session_extensions().get::<Arc<ConnectionHandle>>(), work).await
+}
+
+async fn unless_wished<T>(
+    handle: Option<Arc<Arc<ConnectionHandle>>>,
+    work: impl Future<Output = PgWireResult<T>>,
+) -> PgWireResult<T> {
+    let Some(handle) = handle else { return work.await };
     let wish = handle.start_query().await;
     match select(pin!(work), wish).await {
         Either::Left((done, _)) => done,
@@ -139,6 +184,7 @@ impl Handler {
         let reply = unless_cancelled(client, work).await;
         match &reply {
             Ok(Reply::Begun) => client.set_transaction_status(status.to_in_transaction_state()),
+            Ok(Reply::Resumed) => client.set_transaction_status(TransactionStatus::Transaction),
             Ok(Reply::Ended(_)) => client.set_transaction_status(TransactionStatus::Idle),
             // A transaction that cannot be taken back is over all the same.
             Err(_) if matches!(kind, Kind::Commit | Kind::Rollback) => {
@@ -172,6 +218,19 @@ impl SimpleQueryHandler for Handler {
             let status = client.transaction_status();
             let kind = command.kind();
             let reply = self.around(client, kind, self.connection.run(command, status)).await?;
+            let reply = match reply {
+                Reply::Changes(changes, lines) => {
+                    let fields = Arc::new(oid::columns(&changes.schema(), &Format::UnifiedText)?);
+                    let how = lines.map_or(How::Rows { fields, describe: true }, How::Lines);
+                    stream::changes(client, *changes, &how).await?;
+                    continue;
+                }
+                Reply::Copy { schema, batches, lines } => {
+                    stream::copy(client, &schema, &batches, lines).await?;
+                    continue;
+                }
+                reply => reply,
+            };
             match reply.response(&Format::UnifiedText)? {
                 Response::Query(rows) => send_query_response(client, rows, true).await?,
                 Response::Execution(tag)
@@ -303,7 +362,38 @@ impl ExtendedQueryHandler for Handler {
         let state = portal.state();
         let mut state = state.lock().await;
         if matches!(*state, PortalExecutionState::Initial) {
-            match ExtendedQueryHandler::do_query(self, client, &portal, rows_max).await? {
+            let status = client.transaction_status();
+            let kind = portal.statement.statement.kind();
+            let reply = self.around(client, kind, self.connection.execute(&portal, status)).await?;
+            if kind == Kind::Declare
+                && let Some((cursor, prepared)) =
+                    self.connection.as_portal(&portal.statement.statement).await?
+            {
+                // Drivers ask for the columns of a cursor as if it were a portal, as it is in PostgreSQL.
+                let statement = Arc::new(StoredStatement::new(cursor.clone(), Arc::new(prepared), vec![]));
+                let bind = Bind::new(Some(cursor.clone()), Some(cursor), vec![], vec![], vec![]);
+                client.portal_store().put_portal(Arc::new(Portal::try_new(&bind, statement)?));
+            }
+            let format = &portal.result_column_format;
+            let response = match reply {
+                Reply::Changes(changes, lines) => {
+                    let fields = Arc::new(oid::columns(&changes.schema(), format)?);
+                    match lines {
+                        None if rows_max > 0 => Response::Query(stream::in_parts(*changes, fields)),
+                        lines => {
+                            let how = lines.map_or(How::Rows { fields, describe: false }, How::Lines);
+                            *state = PortalExecutionState::Finished;
+                            return stream::changes(client, *changes, &how).await;
+                        }
+                    }
+                }
+                Reply::Copy { schema, batches, lines } => {
+                    *state = PortalExecutionState::Finished;
+                    return stream::copy(client, &schema, &batches, lines).await;
+                }
+                reply => reply.response(format)?,
+            };
+            match response {
                 Response::Query(rows) => *state = PortalExecutionState::Suspended(rows),
                 Response::Execution(tag)
                 | Response::TransactionStart(tag)
@@ -316,7 +406,9 @@ impl ExtendedQueryHandler for Handler {
         }
         match &mut *state {
             PortalExecutionState::Suspended(rows) => {
-                if !send_partial_query_response(client, rows, rows_max).await? {
+                let handle = client.session_extensions().get::<Arc<ConnectionHandle>>();
+                let sent = send_partial_query_response(client, rows, rows_max);
+                if !unless_wished(handle, sent).await? {
                     *state = PortalExecutionState::Finished;
                 }
                 Ok(())
@@ -327,8 +419,8 @@ impl ExtendedQueryHandler for Handler {
 
     async fn do_query<C>(
         &self,
-        client: &mut C,
-        portal: &Portal<Self::Statement>,
+        _client: &mut C,
+        _portal: &Portal<Self::Statement>,
         _rows_max: usize,
     ) -> PgWireResult<Response>
     where
@@ -337,9 +429,6 @@ impl ExtendedQueryHandler for Handler {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        let status = client.transaction_status();
-        let kind = portal.statement.statement.kind();
-        let reply = self.around(client, kind, self.connection.execute(portal, status)).await?;
-        reply.response(&portal.result_column_format)
+        Err(fault("XX000", "portals are answered as they are executed".into()))
     }
 }

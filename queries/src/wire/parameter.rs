@@ -131,7 +131,11 @@ fn scalar(text: &str, datatype: &Type) -> PgWireResult<ScalarValue> {
         Type::FLOAT8 => ScalarValue::Float64(Some(trimmed.parse().map_err(|_| invalid())?)),
         Type::NUMERIC => numeric(trimmed)?,
         Type::BYTEA => ScalarValue::Binary(Some(bytea(text)?)),
-        Type::DATE | Type::TIME | Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::INTERVAL => {
+        Type::INTERVAL => {
+            let words = crate::functions::interval_words(trimmed);
+            ScalarValue::from(words.as_str()).cast_to(&arrow_type(datatype)).map_err(|_| invalid())?
+        }
+        Type::DATE | Type::TIME | Type::TIMESTAMP | Type::TIMESTAMPTZ => {
             ScalarValue::from(trimmed).cast_to(&arrow_type(datatype)).map_err(|_| invalid())?
         }
         _ => ScalarValue::from(text),

@@ -20,13 +20,18 @@ pub(super) fn response(
 ) -> PgWireResult<QueryResponse> {
     let fields = Arc::new(oid::columns(schema, format)?);
     let described = fields.clone();
-    let rows = batches.into_iter().flat_map(move |batch| {
-        let fields = described.clone();
-        (0..batch.num_rows()).map(move |i| row(&batch, i, &fields))
-    });
+    let rows = batches.into_iter().flat_map(move |batch| messages(batch, described.clone()));
     let mut response = QueryResponse::new(fields, futures::stream::iter(rows));
     response.set_command_tag(tag);
     Ok(response)
+}
+
+/// The rows of a batch.
+pub(super) fn messages(
+    batch: RecordBatch,
+    fields: Arc<Vec<FieldInfo>>,
+) -> impl Iterator<Item = PgWireResult<DataRow>> {
+    (0..batch.num_rows()).map(move |i| row(&batch, i, &fields))
 }
 
 fn row(batch: &RecordBatch, at: usize, fields: &[FieldInfo]) -> PgWireResult<DataRow> {

@@ -204,7 +204,7 @@ fn same(name: &str, value: &str, only: &str) -> bool {
 }
 
 /// Milliseconds, or a number with a unit; zero is no limit.
-fn duration(text: &str) -> PgWireResult<Option<Duration>> {
+pub(super) fn duration(text: &str) -> PgWireResult<Option<Duration>> {
     let text = text.trim_matches(['\'', '"']).trim();
     if text.eq_ignore_ascii_case("default") {
         return Ok(None);

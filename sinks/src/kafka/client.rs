@@ -9,6 +9,8 @@ const VIEW: &str = "{view}";
 /// Longer than this nothing of one transaction is waited for.
 const TRANSACTION_MS: &str = "60000";
 const MESSAGE_MS: &str = "55000";
+/// What the client sends at most, as a record and as a batch, where nothing is said.
+const BYTES_DEFAULT: usize = 1_000_000;
 
 /// Where the cluster is, and what is asked of it.
 #[derive(Clone)]
@@ -28,6 +30,10 @@ pub(super) struct Cluster {
     pub(super) replication: i32,
     /// Whether topics that are missing are made.
     pub(super) creates: bool,
+    /// The longest record that the client sends.
+    pub(super) record_bytes_max: usize,
+    /// The longest batch that it sends.
+    pub(super) batch_bytes: usize,
 }
 
 impl Cluster {
@@ -68,7 +74,14 @@ impl Cluster {
                 }
             }
         }
+        let bytes = |name: &str| match properties.get(name) {
+            None => Ok(BYTES_DEFAULT),
+            Some(text) => text.parse().map_err(|_| format!("kafka.{name} = '{text}' is no number")),
+        };
+        let (record_bytes_max, batch_bytes) = (bytes("message.max.bytes")?, bytes("batch.size")?);
         Ok(Cluster {
+            record_bytes_max,
+            batch_bytes,
             properties,
             transactional_id: format!("tallyflow.{}.{progress}", setting.sink),
             pipeline: setting.pipeline.clone(),
@@ -110,6 +123,7 @@ impl Cluster {
             .set("message.timeout.ms", MESSAGE_MS)
             .set("queue.buffering.max.kbytes", "65536")
             .set("linger.ms", "5")
+            .set("batch.size", self.batch_bytes.to_string())
             .set("partitioner", "murmur2_random");
         config
     }

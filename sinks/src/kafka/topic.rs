@@ -1,7 +1,7 @@
 //! Topics: made where they are missing, and read to their ends.
 use super::client::{Cluster, error};
 use crate::SinkError;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -61,11 +61,39 @@ pub(super) fn ensure(
     Err(SinkError::Retry(format!("cannot {tried}: no broker knows it after {} s", CALL.as_secs())))
 }
 
-/// Reads all committed records of a topic, up to where it ended at the call. What cannot be read to its end is an error, never less.
+/// The longest record that a topic takes from this client. Who may not ask for it is held to the client's own limit.
+pub(super) fn record_bytes_max(cluster: &Cluster, topic: &str) -> Result<usize, SinkError> {
+    let tried = format!("ask how long a record of topic {topic} may be");
+    let admin: AdminClient<DefaultClientContext> =
+        cluster.consumer(true).create().map_err(|why| error(&tried, &why))?;
+    let options = AdminOptions::new().request_timeout(Some(CALL));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|why| SinkError::Retry(format!("cannot {tried}: {why}")))?;
+    let asked = [ResourceSpecifier::Topic(topic)];
+    let found =
+        runtime.block_on(admin.describe_configs(&asked, &options)).map_err(|why| error(&tried, &why))?;
+    let said = found.into_iter().filter_map(Result::ok).find_map(|one| {
+        let entry = one.entries.into_iter().find(|entry| entry.name == "max.message.bytes")?;
+        entry.value?.parse::<usize>().ok()
+    });
+    Ok(said.unwrap_or(usize::MAX).min(cluster.record_bytes_max))
+}
+
+/// Where reading a topic ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ends {
+    /// Where it ended at the call; transactions that are open below that are waited for.
+    Settled,
+    /// Where what is committed ends now.
+    Now,
+}
+
+/// Reads all committed records of a topic. What cannot be read to its end is an error, never less.
 pub(super) fn read(
     cluster: &Cluster,
     topic: &str,
     count: i32,
+    ends: Ends,
     mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), SinkError>,
 ) -> Result<(), SinkError> {
     let tried = format!("read topic {topic} to its end");
@@ -81,8 +109,8 @@ pub(super) fn read(
         loop {
             let (low, stable) =
                 committed.fetch_watermarks(topic, partition, CALL).map_err(|why| failed(&why))?;
-            if stable >= high {
-                if low < high {
+            if stable >= high || ends == Ends::Now {
+                if low < stable {
                     let at = wanted.add_partition_offset(topic, partition, Offset::Offset(low));
                     at.map_err(|why| failed(&why))?;
                 }

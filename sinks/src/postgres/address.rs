@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 const NAME_BYTES_MAX: usize = 63;
 
 /// Where the server is.
-pub(super) struct Address {
+pub(crate) struct Address {
     config: Config,
     tls: Option<MakeRustlsConnect>,
     /// What our sessions are called at the server.
@@ -25,7 +25,7 @@ pub(super) struct Address {
 
 impl Address {
     /// Takes the options that it knows.
-    pub(super) fn new(options: &mut BTreeMap<String, String>, sink: &str) -> Result<Address, String> {
+    pub(crate) fn new(options: &mut BTreeMap<String, String>, sink: &str) -> Result<Address, String> {
         let url =
             options.remove("url").ok_or("it has no url: write url = 'postgres://user@host/database'")?;
         let (url, mut said) = without_tls(&url);
@@ -74,7 +74,7 @@ impl Address {
     }
 
     /// A connection; the task that drives it ends with it.
-    pub(super) async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+    pub(crate) async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
         match &self.tls {
             Some(tls) => {
                 let (client, connection) = self.config.connect(tls.clone()).await?;

@@ -3,6 +3,7 @@ use super::address::Address;
 use super::session::{Cells, Session, is_locked, literal, quoted};
 use super::{Names, Writer};
 use crate::delivery::Delivery;
+use crate::reach::Reach;
 use crate::{Held, SinkError, fault};
 use dataflows::Position;
 use serde_json::{Map, Value, json};
@@ -16,17 +17,21 @@ const TAKE_OVERS_MAX: usize = 3;
 const OPEN: &str = "open the store";
 
 /// Takes the store over, and says what it holds.
-pub(super) async fn take_over(address: &Address, names: &Names) -> Result<(Writer, Held), SinkError> {
+pub(super) async fn take_over(
+    address: &Address,
+    names: &Names,
+    reach: Reach,
+) -> Result<(Writer, Held), SinkError> {
     for _ in 1..TAKE_OVERS_MAX {
-        match attempt(address, names).await {
+        match attempt(address, names, reach).await {
             Err(why) if is_locked(&why) => end_holders(address, names).await?,
             done => return done,
         }
     }
-    attempt(address, names).await
+    attempt(address, names, reach).await
 }
 
-async fn attempt(address: &Address, names: &Names) -> Result<(Writer, Held), SinkError> {
+async fn attempt(address: &Address, names: &Names, reach: Reach) -> Result<(Writer, Held), SinkError> {
     let session = Session::connect(address).await?;
     let (rows, _) = session.ask(OPEN, "SHOW server_version_num").await?;
     let version = cell(&rows, 0).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
@@ -37,6 +42,12 @@ async fn attempt(address: &Address, names: &Names) -> Result<(Writer, Held), Sin
     fault("takeover_before")?;
     let (sink, pipeline) = (literal(&names.sink), literal(&names.pipeline));
     let schema = quoted(&names.schema);
+    if reach.is_known() {
+        let ask =
+            format!("SELECT time FROM {schema}.tf_writer WHERE sink = {sink} AND pipeline = {pipeline}");
+        let (rows, _) = session.ask(OPEN, &ask).await?;
+        reach.check(cell(&rows, 0).and_then(|time| time.parse().ok()))?;
+    }
     let take = format!(
         "BEGIN; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s';
          INSERT INTO {schema}.tf_writer (sink, pipeline) VALUES ({sink}, {pipeline}) ON CONFLICT DO NOTHING;

@@ -112,7 +112,7 @@ pub(super) fn failed(error: RedisError) -> SinkError {
             "{text}: something else has written a key of the sink; remove it, or choose another prefix"
         )),
         (_, Some("OOM")) => {
-            SinkError::Fatal(format!("{text}: give the server more memory, or the sink a shorter log"))
+            SinkError::Retry(format!("{text}: give the server more memory, or the sink a shorter log"))
         }
         _ if error.detail().is_some_and(|detail| detail.contains("max number of clients")) => {
             SinkError::Retry(text)

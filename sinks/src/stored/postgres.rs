@@ -3,6 +3,7 @@ use super::{Stored, kind, write_cell};
 use crate::SinkError;
 use crate::delivery::COUNT;
 use crate::memory::Reached;
+use crate::postgres::address::Address;
 use arrow::datatypes::{DataType, Field, Schema};
 use dataflows::Position;
 use dataflows::value::Value;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// Connections at a time; who comes later waits.
 const CONNECTIONS_MAX: usize = 16;
@@ -22,7 +23,7 @@ const KEY: &str = "tf_key";
 
 /// The tables of one sink. Statements have no names, so a PgBouncer in transaction mode may stand between.
 pub struct Postgres {
-    config: Config,
+    address: Address,
     schema: String,
     sink: Option<String>,
     idle: Mutex<Vec<Client>>,
@@ -108,22 +109,16 @@ fn literal(text: &str) -> String {
 }
 
 impl Postgres {
-    /// The tables in a schema of a server; `sink` is needed where several keep some there. It does not connect yet.
+    /// The tables in a schema of a server, whose URL may say `sslmode` and `sslrootcert` as a sink's does; `sink` is needed where several keep some there. It does not connect yet.
     pub fn new(url: &str, schema: &str, sink: Option<String>) -> Result<Postgres, String> {
-        // The parser's own words may hold the password.
-        let mut config: Config = url
-            .parse()
-            .map_err(|_| "the URL cannot be read: write postgres://user@host/database".to_owned())?;
-        config.connect_timeout(Duration::from_secs(10)).application_name("tallyflow serve");
+        let mut options = BTreeMap::from([("url".to_owned(), url.to_owned())]);
+        let address = Address::new(&mut options, "serve")?;
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Ok(Postgres { config, schema: schema.to_owned(), sink, idle: Mutex::default(), places })
+        Ok(Postgres { address, schema: schema.to_owned(), sink, idle: Mutex::default(), places })
     }
 
     async fn connect(&self) -> Result<Client, SinkError> {
-        let connected = self.config.connect(NoTls).await;
-        let (client, connection) = connected.map_err(|why| failed("connect", &why))?;
-        tokio::spawn(connection);
-        Ok(client)
+        self.address.connect().await.map_err(|why| failed("connect", &why))
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Client>> {

@@ -97,7 +97,7 @@ impl KafkaConfig {
     }
 
     /// Whether a topic is read: it is named in full, or a pattern means it.
-    pub(super) fn reads(&self, topic: &str) -> bool {
+    pub fn reads(&self, topic: &str) -> bool {
         let means = |name: &String| name == topic || matches(name, topic) == Ok(true);
         self.topics.iter().any(means)
     }

@@ -1,4 +1,5 @@
 //! `KafkaReader`: all partitions as one `Source`. Each has a queue of its own, so that none is read far ahead of the others.
+use super::gaps;
 use super::native;
 use super::numbers::Numbered;
 use super::payload::payload;
@@ -66,7 +67,14 @@ impl KafkaReader {
             return;
         }
         let new = self.shared.numbered().into_iter().skip(self.places.len());
-        self.places.extend(new.map(|of| Place { next: of.first, of, queue: None, ready: Arc::default() }));
+        let shared = &self.shared;
+        let place = |of: Arc<Numbered>| Place {
+            next: gaps::past(&shared.gaps, of.number, of.first),
+            of,
+            queue: None,
+            ready: Arc::default(),
+        };
+        self.places.extend(new.map(place));
     }
 
     /// Has the partitions assigned that are not yet.
@@ -182,7 +190,7 @@ impl KafkaReader {
                 let why = match self.shared.watermarks(topic, *partition) {
                     Ok((low, _)) if low > place.next => format!(
                         "RETENTION_LOSS: offset {} of {topic}/{partition} is needed, and what is before offset {low} was deleted by \
-                         the brokers; nothing was skipped",
+                         the brokers; nothing was skipped; tallyflow accept-gap goes on without it",
                         place.next
                     ),
                     Ok((_, high)) if high < place.next => format!(
@@ -285,7 +293,8 @@ impl Source for KafkaReader {
         // A new client: nothing that was fetched for the old positions can come through it.
         for place in &mut self.places {
             let named = positions.iter().find(|p| p.partition == place.of.number);
-            place.next = named.map_or(place.of.first, |p| p.offset);
+            let wanted = named.map_or(place.of.first, |p| p.offset);
+            place.next = gaps::past(&self.shared.gaps, place.of.number, wanted);
             (place.queue, place.ready) = (None, Arc::default());
         }
         self.consumer = None;

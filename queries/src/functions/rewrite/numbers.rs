@@ -4,6 +4,7 @@ use super::{is_decimal, is_float};
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::{Between, Case, InList, ScalarFunction};
+use datafusion::logical_expr::type_coercion::other::get_coerce_type_for_case_expression;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast as cast_to};
 
 /// Functions whose arguments have one type, which is the result's.
@@ -39,7 +40,7 @@ pub(super) fn equalized(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
                 .map(|(_, then)| then.as_ref())
                 .chain(case.else_expr.as_deref())
                 .collect();
-            let result = common(&results);
+            let result = common(&results).or_else(|| decimal(&results, schema));
             let compared: Vec<&Expr> = case
                 .expr
                 .as_deref()
@@ -69,6 +70,17 @@ pub(super) fn equalized(expr: &Expr, schema: &DFSchema) -> Option<Expr> {
             Some(Expr::ScalarFunction(ScalarFunction::new_udf(function.func.clone(), arguments)))
         }
         _ => None,
+    }
+}
+
+/// The decimal that branches of several types have in common. DataFusion finds it only after all operators have been looked at, and
+/// until then takes a CASE for what its first branch is.
+fn decimal(parts: &[&Expr], schema: &DFSchema) -> Option<DataType> {
+    let types: Vec<DataType> = parts.iter().map(|part| part.get_type(schema).ok()).collect::<Option<_>>()?;
+    let numbers = types.iter().all(|t| t.is_numeric() || t.is_null());
+    match numbers && types.iter().any(is_decimal) && types.iter().any(|t| *t != types[0]) {
+        true => get_coerce_type_for_case_expression(&types, None),
+        false => None,
     }
 }
 

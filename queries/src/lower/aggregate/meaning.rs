@@ -12,7 +12,7 @@
 //! After types are made equal, functions that read rows in an order get one that is total (`in_order`).
 use super::joined;
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::functions_aggregate::first_last::first_value_udaf;
@@ -20,6 +20,7 @@ use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment};
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan, Operator, cast, lit, when,
 };
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercionRewriter;
 use datafusion::prelude::not;
 
 /// The plan with aggregates that mean what PostgreSQL means.
@@ -185,7 +186,16 @@ fn first(
 
 /// Whether an expression is a bigint in PostgreSQL, whose sum is a numeric; the sum of smaller integers is a bigint.
 fn is_long(expr: &Expr, input: &DFSchema) -> Result<bool> {
-    Ok(matches!(expr.get_type(input)?, DataType::Int64 | DataType::UInt64) && !is_small(expr, input)?)
+    Ok(matches!(type_of(expr, input)?, DataType::Int64 | DataType::UInt64) && !is_small(expr, input)?)
+}
+
+/// The type of an expression once types are made equal: before that a CASE is taken for what its first branch is.
+pub(in crate::lower) fn type_of(expr: &Expr, input: &DFSchema) -> Result<DataType> {
+    if !expr.exists(|part| Ok(matches!(part, Expr::Case(_))))? {
+        return expr.get_type(input);
+    }
+    let equal = expr.clone().rewrite(&mut TypeCoercionRewriter::new(input));
+    equal.map_or_else(|_| expr.get_type(input), |equal| equal.data.get_type(input))
 }
 
 /// Whether an integer is an int in PostgreSQL though DataFusion computes it as a bigint.

@@ -76,8 +76,8 @@ impl Business {
     pub(super) fn use_line(&mut self, now_ms: u64, line: u32, out: &mut Vec<u8>) -> Option<Option<Used>> {
         let (offering, person) = (self.lines[line as usize].offering, self.lines[line as usize].person);
         let next = now_ms + self.wait(5 * HOUR / 2);
-        self.agenda.plan(next, Act::Use(line));
         if !self.lines[line as usize].is_active || self.random.below(100) >= busy(now_ms) {
+            self.agenda.plan(next, Act::Use(line));
             return None;
         }
         let prices = shelf::prices(offering);
@@ -88,9 +88,13 @@ impl Business {
             "data" => 100 + self.random.below(100) * self.random.below(200),
             _ => 500 + self.random.below(9_000),
         };
+        // A line makes one call at a time.
+        let lasts_ms = if price.usage == "voice" { quantity * MINUTE / 100 } else { 0 };
+        self.agenda.plan(next + lasts_ms, Act::Use(line));
         let number = self.next_number();
         let used = Used { line, of, at_ms: now_ms, quantity: quantity as i64 };
-        let other = self.random.below(self.people.len() as u64);
+        let other = self.random.below(self.lines.len() as u64);
+        let other = self.lines[other as usize].number;
         self.write_usage(now_ms, number, person, line, price, quantity, other, out);
         let corrected = self.config.shares.corrected;
         if self.random.share() < corrected {
