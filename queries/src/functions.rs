@@ -51,10 +51,6 @@ pub(crate) mod spans {
     pub(crate) fn of_parts() -> ScalarUDF {
         super::interval::of_parts()
     }
-    /// `interval / number`.
-    pub(crate) fn over() -> ScalarUDF {
-        super::interval::over()
-    }
 }
 
 pub use sql_type::sql_type;

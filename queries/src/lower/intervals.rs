@@ -6,7 +6,7 @@
 //! | `GROUP BY iv`, `DISTINCT` | `GROUP BY length(iv)`, and the first `iv` of each |
 //! | `count(DISTINCT iv)` | `count(DISTINCT length(iv))` |
 //! | `min(iv)`, `max(iv)` | the first `iv` in the order of lengths |
-//! | `sum(iv)`, `avg(iv)` | the sums of months, days and time |
+//! | `sum(iv)` | the sums of months, days and time |
 //! | `iv IN (SELECT ..)`, joins, `PARTITION BY`, `ORDER BY` | the same by length |
 use crate::DeclareError;
 use crate::declare::error::from_datafusion;
@@ -14,7 +14,7 @@ use crate::functions::spans;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, plan_err};
-use datafusion::functions_aggregate::expr_fn::{count, first_value, sum};
+use datafusion::functions_aggregate::expr_fn::{first_value, sum};
 use datafusion::logical_expr::expr::{AggregateFunction, InSubquery, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -146,7 +146,7 @@ fn grouped(node: Aggregate) -> Result<LogicalPlan> {
     }
     if has_sets {
         return plan_err!(
-            "min, max, sum and avg of an interval beside GROUPING SETS, ROLLUP and CUBE are not maintained: write one GROUP BY for each set and UNION ALL"
+            "min, max and sum of an interval beside GROUPING SETS, ROLLUP and CUBE are not maintained: write one GROUP BY for each set and UNION ALL"
         );
     }
     let mut made = Made { groups: vec![], calls: vec![] };
@@ -195,7 +195,7 @@ fn replaced(call: &AggregateFunction, input: &DFSchema) -> bool {
     is(value, input)
         && match call.func.name() {
             "count" => distinct,
-            "min" | "max" | "sum" | "avg" => true,
+            "min" | "max" | "sum" => true,
             _ => false,
         }
 }
@@ -245,29 +245,15 @@ impl Made {
                 self.filtered(first_value(value, order), Some(Box::new(filter)))
             }
             _ if call.params.distinct => {
-                return plan_err!(
-                    "sum and avg of DISTINCT intervals are not maintained: write them without DISTINCT"
-                );
+                return plan_err!("sum of DISTINCT intervals is not maintained: write it without DISTINCT");
             }
-            name => {
+            _ => {
                 let filter = || call.params.filter.clone();
                 let part = |which| spans::part(which).call(vec![value.clone()]);
                 let months = self.filtered(sum(part("months")), filter());
                 let days = self.filtered(sum(part("days")), filter());
                 let time = self.filtered(sum(part("time")), filter());
-                let whole = spans::of_parts().call(vec![months, days, time]);
-                match name {
-                    "avg" => {
-                        let many = self.filtered(count(value), filter());
-                        let many = datafusion::logical_expr::when(
-                            many.clone().gt(datafusion::logical_expr::lit(0i64)),
-                            many,
-                        )
-                        .end()?;
-                        spans::over().call(vec![whole, many])
-                    }
-                    _ => whole,
-                }
+                spans::of_parts().call(vec![months, days, time])
             }
         })
     }

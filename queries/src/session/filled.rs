@@ -19,9 +19,9 @@ impl Inner {
         parameters: &[ScalarValue],
     ) -> Result<Answer, DeclareError> {
         let name = plain_name(&create.name)?;
-        if create.or_replace {
+        if create.or_replace && self.host.catalogue().get(&name).is_some() {
             return Err(DeclareError::Unsupported(format!(
-                "OR REPLACE with AS is not supported: write DROP TABLE IF EXISTS {name} before it"
+                "{name:?} is there, and OR REPLACE with AS is not supported: write DROP TABLE IF EXISTS before it"
             )));
         }
         let done = |rows: usize| Ok(Answer::Done { tag: format!("SELECT {rows}") });
