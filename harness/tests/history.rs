@@ -18,7 +18,9 @@ struct Server {
 impl Server {
     fn start(data: &Path) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tallyflow"));
-        command.args(["run", "--listen", "127.0.0.1:0", "--workers", "1", "--data"]).arg(data);
+        command
+            .args(["run", "--catalog", "core", "--listen", "127.0.0.1:0", "--workers", "1", "--data"])
+            .arg(data);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line =

@@ -13,12 +13,10 @@ pub fn start((processes, threads): (usize, usize), output: &Sender<Output>) -> E
     let mut sockets: Vec<Vec<Option<TcpStream>>> =
         (0..processes).map(|_| (0..processes).map(|_| None).collect()).collect();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    for a in 0..processes {
-        for b in a + 1..processes {
-            let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-            let other = listener.accept().unwrap().0;
-            (sockets[a][b], sockets[b][a]) = (Some(one), Some(other));
-        }
+    for (a, b) in (0..processes).flat_map(|a| (a + 1..processes).map(move |b| (a, b))) {
+        let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let other = listener.accept().unwrap().0;
+        (sockets[a][b], sockets[b][a]) = (Some(one), Some(other));
     }
     let mut all = sockets.into_iter().enumerate();
     let (_, first) = all.next().unwrap();

@@ -132,7 +132,7 @@ pub fn snapshots(world: &mut World, round: u64) {
                 let place = file.metadata().unwrap().len() * (1 + 2 * (round % 3)) / 7;
                 let mut byte = [0];
                 file.read_exact_at(&mut byte, place).unwrap();
-                file.write_all_at(&[byte[0] ^ (1 << (round + at as u64 % 8) % 8)], place).unwrap();
+                file.write_all_at(&[byte[0] ^ (1 << ((round + at as u64 % 8) % 8))], place).unwrap();
             }
         }
         injected(world, damage);

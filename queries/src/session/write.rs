@@ -53,7 +53,7 @@ pub(super) struct Change {
 /// What a column is when INSERT does not name it.
 pub(super) enum Filler {
     Null,
-    Default(Expr),
+    Default(Box<Expr>),
     Number(Series),
 }
 
@@ -242,7 +242,7 @@ impl Inner {
                 return Filler::Number(Series::new(numbered.clone()));
             }
             let default = list.iter().find(|(column, _)| column == name).and_then(|(_, value)| value.clone());
-            default.map_or(Filler::Null, Filler::Default)
+            default.map_or(Filler::Null, |expr| Filler::Default(Box::new(expr)))
         };
         Ok(table.schema.fields().iter().map(|field| of(field.name())).collect())
     }
@@ -294,7 +294,7 @@ impl Inner {
                 if is_default {
                     *expr = match &mut fillers[*column] {
                         Filler::Null => Expr::value(Value::Null),
-                        Filler::Default(expr) => expr.clone(),
+                        Filler::Default(expr) => expr.as_ref().clone(),
                         Filler::Number(series) => {
                             Expr::value(Value::Number(series.next(self)?.to_string(), false))
                         }

@@ -149,11 +149,12 @@ async fn unless_cancelled<C: ClientInfo, T>(
     client: &C,
     work: impl Future<Output = PgWireResult<T>>,
 ) -> PgWireResult<T> {
-    unless_wished(client.session_extensions().get::<Arc<ConnectionHandle>>(), work).await
+    let handle = client.session_extensions().get::<Arc<ConnectionHandle>>();
+    unless_wished(handle.map(|handle| handle.as_ref().clone()), work).await
 }
 
 async fn unless_wished<T>(
-    handle: Option<Arc<Arc<ConnectionHandle>>>,
+    handle: Option<Arc<ConnectionHandle>>,
     work: impl Future<Output = PgWireResult<T>>,
 ) -> PgWireResult<T> {
     let Some(handle) = handle else { return work.await };
@@ -407,6 +408,7 @@ impl ExtendedQueryHandler for Handler {
         match &mut *state {
             PortalExecutionState::Suspended(rows) => {
                 let handle = client.session_extensions().get::<Arc<ConnectionHandle>>();
+                let handle = handle.map(|handle| handle.as_ref().clone());
                 let sent = send_partial_query_response(client, rows, rows_max);
                 if !unless_wished(handle, sent).await? {
                     *state = PortalExecutionState::Finished;
