@@ -1,16 +1,12 @@
 //! The PostgreSQL wire protocol, by a driver that others wrote, against a whole engine.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 use harness::{Config, Tallyflow};
-use queries::wire::access::Access;
-use queries::wire::{Limits, serve};
+use queries::wire::{Limits, access::Access, serve};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::Command;
+use std::{path::Path, process::Command};
 use tokio::runtime::Runtime;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow, error::SqlState, types::Type};
 
 const LIMITS: Limits =
     Limits { connections_max: 8, message_bytes_max: 100_000, start_wait: std::time::Duration::from_secs(10) };
