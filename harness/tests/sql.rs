@@ -321,7 +321,7 @@ const WRONG: &[(&str, &str)] = &[
     ("TRUNCATE missing", "! missing"),
     ("TRUNCATE t RESTART IDENTITY", "! RESTART"),
     ("CREATE TABLE t (a INT)", "! taken"),
-    ("CREATE OR REPLACE TABLE t (a INT)", "! drop the table first"),
+    ("CREATE OR REPLACE TABLE t (a INT)", "! used by v"),
     ("CREATE TABLE x (a INT, a INT)", "! twice"),
     ("CREATE TABLE x (a NOTYPE)", "! NOTYPE"),
     ("CREATE TABLE x (a INT PRIMARY KEY, b INT PRIMARY KEY)", "! primary key"),

@@ -48,3 +48,8 @@ fn maintained_moments_are_as_postgresql_has_them() {
 fn spellings_are_read() {
     passes("spellings.slt", ALL);
 }
+
+#[test]
+fn the_dialect_is_that_of_postgresql() {
+    passes("dialect.slt", ALL);
+}

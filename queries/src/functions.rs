@@ -8,13 +8,14 @@
 //! | `rewrite` | casts and operators whose meaning depends on types |
 //! | `call` | a function of ours as DataFusion calls it |
 //! | `guarded` | functions of DataFusion that get a bound |
-//! | `array`, `cast`, `numeric`, `text`, `datetime`, `interval`, `calendar`, `template`, `picture`, `json` | the functions |
+//! | `array`, `cast`, `numeric`, `text`, `format`, `datetime`, `interval`, `calendar`, `template`, `picture`, `json` | the functions |
 mod array;
 mod calendar;
 mod call;
 mod cast;
 pub(crate) mod checked;
 mod datetime;
+mod format;
 mod guarded;
 mod interval;
 mod json;
@@ -27,7 +28,31 @@ mod syntax;
 mod template;
 mod text;
 
+pub(crate) use json::{Part, json_form, parts};
 pub(crate) use rewrite::{common_number, orders};
+
+/// What intervals are compared and summed by.
+pub(crate) mod spans {
+    use datafusion::logical_expr::ScalarUDF;
+
+    /// How long it is, a month being 30 days.
+    pub(crate) fn length() -> ScalarUDF {
+        super::interval::length()
+    }
+    /// Its text.
+    pub(crate) fn printer() -> ScalarUDF {
+        super::cast::printer()
+    }
+    /// Its months, days or time.
+    pub(crate) fn part(which: &str) -> ScalarUDF {
+        super::interval::part(which)
+    }
+    /// An interval of the three.
+    pub(crate) fn of_parts() -> ScalarUDF {
+        super::interval::of_parts()
+    }
+}
+
 pub use sql_type::sql_type;
 pub use syntax::rewrite as postgresql_syntax;
 
@@ -88,6 +113,7 @@ fn functions() -> Vec<ScalarUDF> {
         array::functions(),
         numeric::functions(),
         text::functions(),
+        format::functions(),
         datetime::functions(),
         interval::functions(),
         template::functions(),

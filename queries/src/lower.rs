@@ -7,6 +7,7 @@ mod asof;
 pub(crate) mod clock;
 mod fetch;
 mod flatten;
+mod intervals;
 mod join;
 mod lateral;
 mod lists;

@@ -7,12 +7,18 @@
 //! | `windowing` | TUMBLE, HOP, CUMULATE and SESSION in FROM |
 //! | `elements` | functions that give rows: written as UNNEST of a list |
 //! | `values` | VALUES with floats and other numbers in one column |
+//! | `collected` | ARRAY(SELECT ..) and aggregates of JSON: written with others |
+//! | `paired` | (a, b) IN (SELECT ..): written as EXISTS |
+//! | `spellings` | OVERLAPS, COLLATE, `num_nulls` and the like |
 //! | `clock` | current_date, localtimestamp and the like: written with now() |
 //! | [`functions`] | CREATE FUNCTION .. LANGUAGE SQL: written out where they are called |
 mod clock;
+mod collected;
 pub mod ddl;
-mod elements;
+pub(crate) mod elements;
 pub mod functions;
+mod paired;
+mod spellings;
 pub(crate) mod tokens;
 mod values;
 mod windowing;
@@ -47,8 +53,15 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DeclareError> {
+        spellings::numbered(select);
+        for condition in [&mut select.selection, &mut select.having].into_iter().flatten() {
+            if let ControlFlow::Break(why) = flow(paired::filter(condition)) {
+                return ControlFlow::Break(why);
+            }
+        }
         for item in &mut select.projection {
             clock::name(item);
+            spellings::name(item);
             if let ControlFlow::Break(why) = flow(elements::in_list(item)) {
                 return ControlFlow::Break(why);
             }
@@ -57,7 +70,11 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DeclareError> {
-        flow(clock::rewrite(expr))
+        let rewritten = clock::rewrite(expr)
+            .and_then(|()| spellings::rewrite(expr))
+            .and_then(|()| paired::rewrite(expr))
+            .and_then(|()| collected::rewrite(expr));
+        flow(rewritten)
     }
 }
 
@@ -87,6 +104,49 @@ pub(crate) fn query(sql: &str) -> Result<Query, DeclareError> {
 
 pub(crate) fn expression(sql: &str) -> Result<Expr, DeclareError> {
     parsed(sql, |parser| parser.parse_expr())
+}
+
+/// A query with the keys of its ORDER BY as columns after its own, and how many there are; none where they cannot be columns.
+pub fn with_keys(sql: &str) -> Option<(String, usize)> {
+    let mut query = query(sql.trim().trim_end_matches(';')).ok()?;
+    let ast::OrderByKind::Expressions(list) = &query.order_by.as_ref()?.kind else { return None };
+    let keys: Vec<Expr> = list.iter().map(|by| by.expr.clone()).collect();
+    let ast::SetExpr::Select(select) = query.body.as_mut() else { return None };
+    if select.distinct.is_some() {
+        return None;
+    }
+    let columns = select.projection.clone();
+    let meant = |key: &Expr| match key {
+        Expr::Value(value) => match &value.value {
+            ast::Value::Number(number, _) => {
+                let place = number.to_string().parse::<usize>().ok()?.checked_sub(1)?;
+                match columns.get(place)? {
+                    ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. } => {
+                        Some(expr.clone())
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        },
+        Expr::Identifier(word) => Some(
+            columns
+                .iter()
+                .find_map(|item| match item {
+                    ast::SelectItem::ExprWithAlias { expr, alias } if alias.value == word.value => {
+                        Some(expr.clone())
+                    }
+                    _ => None,
+                })
+                .unwrap_or_else(|| key.clone()),
+        ),
+        key => Some(key.clone()),
+    };
+    for (i, key) in keys.iter().enumerate() {
+        let alias = ast::Ident::new(format!("__key_{i}"));
+        select.projection.push(ast::SelectItem::ExprWithAlias { expr: meant(key)?, alias });
+    }
+    Some((query.to_string(), keys.len()))
 }
 
 fn invalid(sql: &str, why: String) -> DeclareError {

@@ -7,6 +7,7 @@
 //! | `watch` | the time of a running query, and the wish to end it |
 //! | `write`, `change` | INSERT; UPDATE, DELETE and TRUNCATE: changes of rows that the log keeps |
 //! | `filled` | CREATE TABLE AS |
+//! | `forms` | what columns make of the values given to them: lengths, jsonb |
 //! | `constraints`, `sequence` | CHECK and UNIQUE; columns that number their rows |
 //! | `describe` | what a write takes and gives, before it is run |
 //! | `words` | types as CREATE TABLE spells them |
@@ -15,6 +16,7 @@ mod change;
 mod constraints;
 mod describe;
 mod filled;
+mod forms;
 mod read;
 mod rows;
 mod script;
@@ -215,6 +217,21 @@ impl Session {
                     inner.host.declare(&piece.sql)?;
                 }
                 done(&tag)
+            }
+            Act::Replace { name, sql } => {
+                // The new one is looked at before the old one goes.
+                let mut catalogue = inner.host.catalogue();
+                if catalogue.get(&name).is_some() {
+                    catalogue.drop(&name)?;
+                    catalogue.declare(&sql)?;
+                    let sequences = inner.sequences(&name)?;
+                    inner.drop_named(&name, QueryKind::Table, false)?;
+                    for sequence in sequences {
+                        inner.host.drop_query(&sequence)?;
+                    }
+                }
+                inner.host.declare(&sql)?;
+                done("CREATE TABLE")
             }
             Act::Drop { names, kind, if_exists, cascade, tag } => {
                 for name in names {

@@ -46,6 +46,46 @@ pub fn is_part(lines: &[String], rows: &[Vec<String>]) -> bool {
     })
 }
 
+/// Whether lines are rows in an order that differs only where the last cells, the keys, are equal.
+pub fn is_other_tie(rows: &[Vec<String>], keys: usize, lines: &[String]) -> bool {
+    if rows.len() != lines.len() || rows.iter().any(|row| row.len() < keys) {
+        return false;
+    }
+    let split = |row: &Vec<String>| {
+        let (cells, keys) = row.split_at(row.len() - keys);
+        (vec![cells.to_vec()], keys.to_vec())
+    };
+    let rows: Vec<_> = rows.iter().map(split).collect();
+    let mut from = 0;
+    while from < rows.len() {
+        let until = rows[from..].iter().position(|(_, keys)| *keys != rows[from].1);
+        let until = until.map_or(rows.len(), |count| from + count);
+        let cells: Vec<Vec<String>> = rows[from..until].iter().flat_map(|(cells, _)| cells.clone()).collect();
+        if compare(&cells, &lines[from..until]) == Match::Different {
+            return false;
+        }
+        from = until;
+    }
+    true
+}
+
+/// Expected rows that are not there, and rows that are not expected.
+pub fn difference(what: &str, rows: &[Vec<String>], expected: &[String]) -> String {
+    const LINES_MAX: usize = 12;
+    let part = |sign: char, lines: &mut dyn Iterator<Item = String>| {
+        let lines: Vec<String> = lines.map(|line| format!("{sign} {line}")).collect();
+        let more = lines.len().saturating_sub(LINES_MAX);
+        let mut text = lines[..lines.len() - more].join("\n");
+        if more > 0 {
+            text += &format!("\n{sign} and {more} more");
+        }
+        text
+    };
+    let expected = part('-', &mut expected.iter().cloned());
+    let actual = part('+', &mut rows.iter().map(|row| row.join(" ")));
+    format!("{what}\n{expected}\n{actual}")
+}
+
 /// The words of a line, in one spelling: brackets as braces, no commas and quotes, times without their zeros and zone.
 fn tokens(line: &str) -> Vec<String> {
     let mut tokens = vec![];
@@ -240,6 +280,19 @@ mod tests {
         for (a, b) in different {
             assert_eq!(compare(&[vec![a.to_owned()]], &[b.to_owned()]), Match::Different, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn rows_change_places_among_equal_keys_only() {
+        let rows = |texts: &[&str]| -> Vec<Vec<String>> {
+            texts.iter().map(|text| text.split(' ').map(str::to_owned).collect()).collect()
+        };
+        let lines = |texts: &[&str]| texts.iter().map(|text| text.to_string()).collect::<Vec<_>>();
+        let keyed = rows(&["a 1", "b 1", "c 2"]);
+        assert!(is_other_tie(&keyed, 1, &lines(&["b", "a", "c"])));
+        assert!(!is_other_tie(&keyed, 1, &lines(&["a", "c", "b"])));
+        assert!(!is_other_tie(&keyed, 1, &lines(&["a", "b"])));
+        assert!(!is_other_tie(&keyed, 1, &lines(&["a", "a", "c"])));
     }
 
     #[test]

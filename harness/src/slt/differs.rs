@@ -11,18 +11,21 @@ const SCRIPT: &str = include_str!("differs.slt");
 /// The same of queries whose rows SQL leaves open: PostgreSQL was asked with the order said.
 const TIES: &str = include_str!("ties.slt");
 
+/// What PostgreSQL answers: rows, or an error.
+type Answer = Option<Vec<String>>;
 /// A query, and the statements on its tables before it.
 type Asked = (String, Vec<String>);
 
-static ANSWERS: LazyLock<BTreeMap<Asked, Vec<String>>> =
+static ANSWERS: LazyLock<BTreeMap<Asked, Answer>> =
     LazyLock::new(|| [SCRIPT, TIES].into_iter().flat_map(answers).collect());
 
-fn answers(script: &str) -> Vec<(Asked, Vec<String>)> {
+fn answers(script: &str) -> Vec<(Asked, Answer)> {
     let records: Vec<Record> = sqllogictest::parse(script).expect("a test reads it");
     let texts: Vec<&str> = records.iter().map(sql_of).collect();
     let uses = script::uses(&texts);
     let rows = |at: usize| match &records[at] {
-        Record::Query { expected: QueryExpect::Results { results, .. }, .. } => Some(results.clone()),
+        Record::Query { expected: QueryExpect::Results { results, .. }, .. } => Some(Some(results.clone())),
+        Record::Query { expected: QueryExpect::Error(_), .. } => Some(None),
         _ => None,
     };
     (0..records.len()).filter_map(|at| Some((asked(&records, &uses, at), rows(at)?))).collect()
@@ -35,8 +38,13 @@ pub fn is_postgres(
     at: usize,
     rows: &[Vec<String>],
 ) -> bool {
-    let answer = ANSWERS.get(&asked(records, uses, at));
+    let answer = ANSWERS.get(&asked(records, uses, at)).and_then(Option::as_ref);
     answer.is_some_and(|lines| compare(rows, lines) != Match::Different)
+}
+
+/// Whether PostgreSQL refuses a query for which a suite expects rows.
+pub fn is_refused_by_postgres(records: &[Record], uses: &[Vec<(String, usize)>], at: usize) -> bool {
+    matches!(ANSWERS.get(&asked(records, uses, at)), Some(None))
 }
 
 fn asked(records: &[Record], uses: &[Vec<(String, usize)>], at: usize) -> Asked {

@@ -15,6 +15,8 @@ CREATE FUNCTION proof.array_sort(list anyarray) RETURNS anyarray LANGUAGE sql IM
     $$ SELECT array_agg(one ORDER BY one) FROM unnest(list) one $$;
 CREATE FUNCTION proof.array_slice(list anyarray, first int, last int) RETURNS anyarray LANGUAGE sql IMMUTABLE AS
     $$ SELECT list[first:last] $$;
+CREATE FUNCTION proof.array_has(list anyarray, one anyelement) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+    $$ SELECT one = ANY (list) $$;
 CREATE FUNCTION proof.different(list anyarray) RETURNS bigint LANGUAGE sql IMMUTABLE AS
     $$ SELECT count(DISTINCT one) FROM unnest(list) one $$;";
 

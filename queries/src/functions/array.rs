@@ -25,6 +25,26 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             },
         ),
         native(
+            "__array_or_empty",
+            Takes::Forms(&[&[List]]),
+            |types| types[0].clone(),
+            |columns, _, _| {
+                let lists = columns[0].as_list::<i32>();
+                let DataType::List(field) = lists.data_type() else { return fail("a list is a list") };
+                let lengths =
+                    (0..lists.len()).map(|i| if lists.is_null(i) { 0 } else { lists.value(i).len() });
+                let offsets = arrow::buffer::OffsetBuffer::from_lengths(lengths);
+                let values: Vec<ArrayRef> =
+                    (0..lists.len()).filter(|i| lists.is_valid(*i)).map(|i| lists.value(i)).collect();
+                let values: Vec<&dyn Array> = values.iter().map(|v| v.as_ref()).collect();
+                let values = match values.as_slice() {
+                    [] => new_empty_array(field.data_type()),
+                    values => arrow::compute::concat(values)?,
+                };
+                Ok(Arc::new(ListArray::try_new(field.clone(), offsets, values, None)?))
+            },
+        ),
+        native(
             "array_fill",
             Takes::Forms(&[&[Any, List]]),
             |types| DataType::new_list(types[0].clone(), true),

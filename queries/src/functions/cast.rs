@@ -66,6 +66,17 @@ pub(super) fn cell_printer() -> ScalarUDF {
     })
 }
 
+/// A column as its cells are printed.
+pub(super) fn cells_of(column: &ArrayRef) -> StringArray {
+    let (mut out, mut text) = (StringBuilder::new(), String::new());
+    for i in 0..column.len() {
+        text.clear();
+        cell::write_text(column.as_ref(), i, &mut text);
+        out.append_option(column.is_valid(i).then_some(&text));
+    }
+    out.finish()
+}
+
 fn to_text(columns: &[ArrayRef], _rows: usize, _to: &DataType) -> Result<ArrayRef> {
     Ok(Arc::new(text_of(&columns[0])))
 }

@@ -1,6 +1,6 @@
 //! Intervals: months, days and nanoseconds, each added by itself.
 use super::calendar::DAY;
-use super::call::{INTERVAL, Kind, TIME, Takes, fail, native, strict};
+use super::call::{Body, INTERVAL, Kind, TIME, Takes, fail, native, strict};
 use arrow::array::*;
 use arrow::datatypes::*;
 use datafusion::common::Result;
@@ -65,6 +65,42 @@ pub(super) fn length() -> ScalarUDF {
                 Ok(Some(days * i128::from(DAY) + i128::from(v.nanoseconds)))
             })?;
             Ok(Arc::new(found.into_iter().collect::<Decimal128Array>().with_data_type(to.clone())))
+        },
+    )
+}
+
+/// The months, the days or the nanoseconds of an interval, to be summed.
+pub(super) fn part(which: &str) -> ScalarUDF {
+    let takes = Takes::Forms(&[&[Kind::Interval]]);
+    let (name, body): (_, Body) = match which {
+        "months" => ("interval_months", |c, n, _| numbers(c, n, |v| v.months.into())),
+        "days" => ("interval_days", |c, n, _| numbers(c, n, |v| v.days.into())),
+        _ => ("interval_time", |c, n, _| numbers(c, n, |v| v.nanoseconds.into())),
+    };
+    native(name, takes, |_| WIDE, body)
+}
+
+const WIDE: DataType = DataType::Decimal128(38, 0);
+
+fn numbers(columns: &[ArrayRef], rows: usize, of: fn(Span) -> i128) -> Result<ArrayRef> {
+    let input = spans(&columns[0]);
+    let found = strict(columns, rows, |i| Ok(Some(of(input.value(i)))))?;
+    Ok(Arc::new(found.into_iter().collect::<Decimal128Array>().with_data_type(WIDE)))
+}
+
+/// An interval of its months, days and nanoseconds.
+pub(super) fn of_parts() -> ScalarUDF {
+    let takes = Takes::Forms(&[&[Kind::Numeric, Kind::Numeric, Kind::Numeric]]);
+    native(
+        "interval_of",
+        takes,
+        |_| INTERVAL,
+        |columns, rows, _| {
+            let [months, days, time] = [0, 1, 2].map(|k: usize| columns[k].as_primitive::<Decimal128Type>());
+            answer(strict(columns, rows, |i| {
+                let small = |v: i128| i64::try_from(v).unwrap_or(i64::MAX);
+                fits(small(months.value(i)), small(days.value(i)), time.value(i))
+            })?)
         },
     )
 }

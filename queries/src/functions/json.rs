@@ -1,11 +1,13 @@
 //! JSON is text: a document as it was written, or, made by `jsonb`, in the one form PostgreSQL prints.
 mod build;
+mod change;
 mod document;
 
 use super::call::{Kind, Takes, fail, native, strict};
 use super::cast;
 use arrow::array::*;
 use arrow::datatypes::*;
+pub(super) use build::VALUE;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use document::{Document, element_of, key_of, parse, unquoted};
@@ -43,7 +45,8 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         found.push(native(name, named, text, |c, n, _| along(c, n, true)));
     }
     found.extend([element(), element_text(), path(), path_text()]);
-    found.extend([has_key(), has_any(), has_all(), contains(), concat(), without()]);
+    found.push(native("jsonb_set", SET, text, |c, n, _| set(c, n)));
+    found.extend([has_key(), has_any(), has_all(), contains(), concat(), without(), without_path()]);
     found.extend(build::functions());
     found
 }
@@ -108,6 +111,52 @@ fn step(columns: &[ArrayRef], rows: usize, as_text: bool) -> Result<ArrayRef> {
     })?)
 }
 
+/// A document as a column of json keeps it, or one of jsonb.
+pub(crate) fn json_form(text: &str, canonical: bool) -> Result<String> {
+    let document = parse(text)?;
+    Ok(if canonical { document.canonical() } else { text.to_string() })
+}
+
+/// Which parts of a document are rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Elements,
+    ElementsText,
+    Keys,
+    Values,
+    ValuesText,
+}
+
+/// The parts of a document: as it was written, or as jsonb has them.
+pub(crate) fn parts(text: &str, part: Part, canonical: bool) -> Result<Vec<Option<String>>> {
+    let document = parse(text)?;
+    let document = if canonical { document.sorted() } else { document };
+    let shown = |value: &Document| {
+        let mut out = String::new();
+        match canonical {
+            true => value.write(&mut out, ", ", ": "),
+            false => value.write(&mut out, ",", ":"),
+        }
+        out
+    };
+    let as_text = |value: &Document| match value {
+        Document::Null => None,
+        Document::Text(text) => Some(text.clone()),
+        value => Some(shown(value)),
+    };
+    Ok(match (part, document) {
+        (Part::Elements, Document::Array(list)) => list.iter().map(|v| Some(shown(v))).collect(),
+        (Part::ElementsText, Document::Array(list)) => list.iter().map(as_text).collect(),
+        (Part::Keys, Document::Object(list)) => list.into_iter().map(|(key, _)| Some(key)).collect(),
+        (Part::Values, Document::Object(list)) => list.iter().map(|(_, v)| Some(shown(v))).collect(),
+        (Part::ValuesText, Document::Object(list)) => list.iter().map(|(_, v)| as_text(v)).collect(),
+        (Part::Elements | Part::ElementsText, _) => {
+            return fail("cannot take the elements of JSON that is no array");
+        }
+        _ => return fail("cannot take the keys of JSON that is no object"),
+    })
+}
+
 /// One step of a path: a key of an object, a number of an array.
 fn walked<'a>(input: &'a str, key: &str) -> Result<Option<&'a str>> {
     match input.trim_start().starts_with('[') {
@@ -133,15 +182,49 @@ fn strings(list: &ArrayRef) -> Vec<Option<String>> {
 
 fn by_path(columns: &[ArrayRef], rows: usize, as_text: bool) -> Result<ArrayRef> {
     let input = columns[0].as_string::<i32>();
+    answer(strict(columns, rows, |i| follow(input.value(i), &steps_at(&columns[1], i)?, as_text))?)
+}
+
+/// A path: an array, or the text of one.
+fn steps_at(column: &ArrayRef, i: usize) -> Result<Vec<Option<String>>> {
+    match column.as_string_opt::<i32>() {
+        Some(texts) => cast::split(texts.value(i))
+            .map_or_else(|| fail(format!("malformed array literal: \"{}\"", texts.value(i))), Ok),
+        None => Ok(strings(&column.as_list::<i32>().value(i))),
+    }
+}
+
+/// `#-`.
+pub(super) fn without_path() -> ScalarUDF {
+    native(
+        "jsonb_delete_path",
+        PATH,
+        |_| DataType::Utf8,
+        |columns, rows, _| {
+            let input = columns[0].as_string::<i32>();
+            answer(strict(columns, rows, |i| {
+                Ok(Some(parse(input.value(i))?.without_path(&steps_at(&columns[1], i)?).canonical()))
+            })?)
+        },
+    )
+}
+
+const SET: Takes = Takes::Forms(&[
+    &[Kind::Text, Kind::Texts, Kind::Text],
+    &[Kind::Text, Kind::Text, Kind::Text],
+    &[Kind::Text, Kind::Texts, Kind::Text, Kind::Any],
+    &[Kind::Text, Kind::Text, Kind::Text, Kind::Any],
+]);
+
+/// `jsonb_set(document, path, value, create)`.
+fn set(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+    let (input, value) = (columns[0].as_string::<i32>(), columns[2].as_string::<i32>());
+    let create = columns.get(3).and_then(|column| column.as_boolean_opt());
     answer(strict(columns, rows, |i| {
-        let steps = match columns[1].as_string_opt::<i32>() {
-            Some(texts) => match cast::split(texts.value(i)) {
-                Some(steps) => steps,
-                None => return fail(format!("malformed array literal: \"{}\"", texts.value(i))),
-            },
-            None => strings(&columns[1].as_list::<i32>().value(i)),
-        };
-        follow(input.value(i), &steps, as_text)
+        let create = create.is_none_or(|create| create.value(i));
+        let steps = steps_at(&columns[1], i)?;
+        let found = parse(input.value(i))?.sorted().set(&steps, parse(value.value(i))?, create)?;
+        Ok(Some(found.canonical()))
     })?)
 }
 

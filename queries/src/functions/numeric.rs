@@ -1,6 +1,7 @@
 //! Numbers: what a decimal or a float does in PostgreSQL where DataFusion does something else.
 use super::call::{Kind, Takes, fail, native, native_to, strict};
 use arrow::array::*;
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
@@ -20,6 +21,15 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         }),
         native("log10", both, double, |c, n, _| {
             checked(c, n, "cannot take logarithm of zero or a negative number", |v| v > 0.0, f64::log10)
+        }),
+        native("exp", both, double, |c, _, _| {
+            computed(
+                &[c[0].clone(), c[0].clone()],
+                |v, _| v.exp(),
+                |v, _, found: f64| {
+                    overflow(&[v], found).or((found == 0.0 && v.is_finite()).then_some(UNDERFLOW))
+                },
+            )
         }),
         native(
             "bitwise_not",
@@ -44,6 +54,77 @@ fn checked(
         _ => fail(message),
     })?;
     Ok(Arc::new(out.into_iter().collect::<Float64Array>()))
+}
+
+const OVERFLOW: &str = "value out of range: overflow";
+const UNDERFLOW: &str = "value out of range: underflow";
+
+/// Why a float is no answer: it is infinite, and what it was made of was not.
+fn overflow(of: &[f64], found: f64) -> Option<&'static str> {
+    (found.is_infinite() && of.iter().all(|v| v.is_finite())).then_some(OVERFLOW)
+}
+
+/// A function of two floats, and why its result may be none. There is one NaN.
+fn computed(
+    columns: &[ArrayRef],
+    f: impl Fn(f64, f64) -> f64,
+    wrong: impl Fn(f64, f64, f64) -> Option<&'static str>,
+) -> Result<ArrayRef> {
+    let (a, b) = (columns[0].as_primitive::<Float64Type>(), columns[1].as_primitive::<Float64Type>());
+    let nulls = NullBuffer::union(a.nulls(), b.nulls());
+    let mut out = Vec::with_capacity(a.len());
+    for (i, (a, b)) in a.values().iter().zip(b.values()).enumerate() {
+        let found = f(*a, *b);
+        if let Some(why) = wrong(*a, *b, found)
+            && nulls.as_ref().is_none_or(|nulls| nulls.is_valid(i))
+        {
+            return fail(why);
+        }
+        out.push(if found.is_nan() { f64::NAN } else { found });
+    }
+    Ok(Arc::new(Float64Array::new(out.into(), nulls)))
+}
+
+const FLOATS: Takes = Takes::Forms(&[&[Kind::Double, Kind::Double]]);
+
+/// A float of the type wanted; one that is too large for it is an error.
+fn single(found: ArrayRef, to: &DataType) -> Result<ArrayRef> {
+    if *to != DataType::Float32 {
+        return Ok(found);
+    }
+    let wide = found.as_primitive::<Float64Type>();
+    if wide.iter().flatten().any(|v| v.is_finite() && (v as f32).is_infinite()) {
+        return fail(OVERFLOW);
+    }
+    Ok(Arc::new(wide.unary::<_, Float32Type>(|v| v as f32)))
+}
+
+/// `-x` of a float: there is one NaN.
+pub(super) fn float_negative(to: DataType) -> ScalarUDF {
+    native_to("float_negative", Takes::Forms(&[&[Kind::Double]]), to, |columns, _, to| {
+        let input = columns[0].as_primitive::<Float64Type>();
+        let found: Float64Array = input.unary(|v| if v.is_nan() { f64::NAN } else { -v });
+        single(Arc::new(found), to)
+    })
+}
+
+/// `power(a, b)` and `a ^ b` of floats and integers.
+pub(super) fn float_power() -> ScalarUDF {
+    native(
+        "float_power",
+        FLOATS,
+        |_| DataType::Float64,
+        |columns, _, _| {
+            computed(columns, f64::powf, |a, b, found| match (a, b) {
+                (0.0, b) if b < 0.0 => Some("zero raised to a negative power is undefined"),
+                (a, b) if a < 0.0 && a.is_finite() && b.is_finite() && b.fract() != 0.0 => {
+                    Some("a negative number raised to a non-integer power yields a complex result")
+                }
+                (a, b) if a != 0.0 && a.is_finite() && b.is_finite() && found == 0.0 => Some(UNDERFLOW),
+                (a, b) => overflow(&[a, b], found),
+            })
+        },
+    )
 }
 
 /// The digits after the point that a quotient has at least, as PostgreSQL's sixteen significant ones.
@@ -99,18 +180,20 @@ fn whole_quotient(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<Ar
 
 /// `left / right` of floats: zero is refused.
 pub(super) fn float_quotient() -> ScalarUDF {
-    let takes = Takes::Forms(&[&[Kind::Double, Kind::Double]]);
     native(
         "float_div",
-        takes,
+        FLOATS,
         |_| DataType::Float64,
-        |columns, rows, _| {
-            let (a, b) = (columns[0].as_primitive::<Float64Type>(), columns[1].as_primitive::<Float64Type>());
-            let out = strict(columns, rows, |i| match (a.value(i), b.value(i)) {
-                (a, 0.0) if !a.is_nan() => fail("division by zero"),
-                (a, b) => Ok(Some(a / b)),
-            })?;
-            Ok(Arc::new(out.into_iter().collect::<Float64Array>()))
+        |columns, _, _| {
+            computed(
+                columns,
+                |a, b| a / b,
+                |a, b, found| match (a, b) {
+                    (a, 0.0) if !a.is_nan() => Some("division by zero"),
+                    (a, b) if found == 0.0 && a != 0.0 && b.is_finite() => Some(UNDERFLOW),
+                    (a, b) => overflow(&[a, b], found),
+                },
+            )
         },
     )
 }

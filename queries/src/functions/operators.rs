@@ -53,6 +53,7 @@ impl ExprPlanner for Operators {
             }
             BinaryOperator::StringConcat if is_json(&left) || is_json(&right) => json::concat(),
             BinaryOperator::Minus if is_json(&left) => json::without(),
+            BinaryOperator::HashMinus => json::without_path(),
             BinaryOperator::PGStartsWith => text::starts_with(),
             BinaryOperator::PGOverlap if list(&left) => {
                 let function = datafusion::functions_nested::array_has::array_has_any_udf();
@@ -90,6 +91,18 @@ fn is_json(expr: &Expr) -> bool {
                 name,
                 "json_element" | "json_path" | "json_concat" | "json_without" | "jsonb" | "to_jsonb"
             ) || name.starts_with("jsonb_") && !name.ends_with("_text") && name != "jsonb_typeof"
+        }
+        _ => false,
+    }
+}
+
+/// The same with the functions of json, which has no operators of its own.
+pub(super) fn holds_json(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => holds_json(&alias.expr),
+        Expr::ScalarFunction(function) => {
+            let name = function.func.name();
+            is_json(expr) || matches!(name, "json" | "to_json" | "json_build_object" | "json_build_array")
         }
         _ => false,
     }

@@ -6,11 +6,12 @@ mod overflow;
 pub(crate) use numbers::common as common_number;
 
 use super::call::{TIMESTAMP, instant};
-use super::{cast, datetime, interval, numeric, text};
+use super::operators::holds_json;
+use super::{cast, datetime, interval, json, numeric, text};
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::{InList, Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, cast as cast_to};
@@ -65,6 +66,9 @@ impl FunctionRewrite for PostgreSql {
             Expr::Negative(inner) => match inner.get_type(schema) {
                 Ok(DataType::Interval(_)) => {
                     Some(call(interval::times(), vec![*inner.clone(), literal_float(-1.0)]))
+                }
+                Ok(of) if is_float(&of) && !matches!(**inner, Expr::Literal(..)) => {
+                    Some(call(numeric::float_negative(of), vec![*inner.clone()]))
                 }
                 _ => None,
             },
@@ -126,6 +130,14 @@ fn binary(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -
             let quotient = call(numeric::float_quotient(), both());
             let single = |t: &DataType| *t == DataType::Float32 || t.is_null();
             Some(if single(a) && single(b) { cast_to(quotient, DataType::Float32) } else { quotient })
+        }
+        // A real beside a real is one, beside anything else a double.
+        Operator::Plus | Operator::Minus | Operator::Multiply
+            if *a == DataType::Float32 && b.is_numeric() && !is_float(b)
+                || *b == DataType::Float32 && a.is_numeric() && !is_float(a) =>
+        {
+            let double = |side: &Expr| Box::new(cast_to(side.clone(), DataType::Float64));
+            Some(Expr::BinaryExpr(BinaryExpr::new(double(left), op, double(right))))
         }
         Operator::Divide if is_decimal(a) || is_decimal(b) => {
             Some(call(numeric::quotient(numeric::decimal(a)?, numeric::decimal(b)?), both()))
@@ -233,6 +245,10 @@ pub(super) fn datetimes(left: &Expr, a: &DataType, op: Operator, right: &Expr, b
     }
 }
 
+fn value_is_text(column: &datafusion::common::Column, schema: &DFSchema) -> bool {
+    Expr::Column(column.clone()).get_type(schema).is_ok_and(|t| is_text(&t))
+}
+
 fn is_replacement(expr: &Expr) -> bool {
     matches!(expr, Expr::ScalarFunction(function) if function.func.name() == text::REPLACEMENT)
 }
@@ -298,6 +314,27 @@ fn scalar(function: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> 
             }
             _ => None,
         },
+        (json::VALUE, [value]) if holds_json(value) => Some(value.clone()),
+        (json::VALUE, [Expr::Column(column)]) if value_is_text(column, schema) => {
+            return plan_err!(
+                "whether {0} is text or JSON is not known here: write to_jsonb({0}) for text, {0}::jsonb for JSON",
+                column.name
+            );
+        }
+        ("power", [base, exponent]) => {
+            let (a, b) = (base.get_type(schema), exponent.get_type(schema));
+            let plain = |t: &DataType| t.is_integer() || t.is_null();
+            match (a, b) {
+                (Ok(a), Ok(b))
+                    if is_float(&a) && b.is_numeric()
+                        || is_float(&b) && a.is_numeric()
+                        || plain(&a) && plain(&b) =>
+                {
+                    Some(call(numeric::float_power(), arguments.clone()))
+                }
+                _ => None,
+            }
+        }
         ("concat" | "concat_ws", list) => {
             let prints = |e: &Expr| {
                 e.get_type(schema)

@@ -50,14 +50,22 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
                 DataType::Uuid => "uuid_in",
                 DataType::Varchar(length)
                 | DataType::CharacterVarying(length)
-                | DataType::Char(length)
-                | DataType::Character(length) => {
+                | DataType::CharVarying(length)
+                | DataType::Nvarchar(length) => {
                     let length = match length.as_ref()? {
                         CharacterLength::IntegerLength { length, .. } => *length,
                         CharacterLength::Max => return None,
                     };
-                    let number = Value::Number(length.to_string(), false);
-                    return Some(called("left", vec![text(take(expr)), Expr::Value(number.into())]));
+                    return Some(cut(expr, length));
+                }
+                // Blanks at the end of a CHAR are no part of it, and are not kept.
+                DataType::Char(length) | DataType::Character(length) => {
+                    let length = match length {
+                        None => 1,
+                        Some(CharacterLength::IntegerLength { length, .. }) => *length,
+                        Some(CharacterLength::Max) => return None,
+                    };
+                    return Some(called("rtrim", vec![cut(expr, length), string(" ")]));
                 }
                 _ => return None,
             };
@@ -131,6 +139,16 @@ fn tightened(left: &mut Box<Expr>, right: &mut Box<Expr>, join: &dyn Fn(Expr, Ex
 
 fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::Value(Value::Null.into()))
+}
+
+/// The first characters of a text.
+fn cut(expr: &mut Expr, length: u64) -> Expr {
+    let number = Value::Number(length.to_string(), false);
+    called("left", vec![text(take(expr)), Expr::Value(number.into())])
+}
+
+fn string(text: &str) -> Expr {
+    Expr::Value(Value::SingleQuotedString(text.into()).into())
 }
 
 fn text(expr: Expr) -> Expr {

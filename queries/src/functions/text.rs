@@ -30,7 +30,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         native("string_to_array", Takes::Forms(&[&[Text, Text], &[Text, Text, Text]]), |_| texts(), split),
         native("quote_ident", Takes::Forms(&[&[Text]]), text, |columns, rows, _| {
             let input = columns[0].as_string::<i32>();
-            answer(strict(columns, rows, |i| Ok(Some(quoted(input.value(i)))))?)
+            answer(strict(columns, rows, |i| Ok(Some(quoted_name(input.value(i)))))?)
         }),
         native("chr", Takes::Forms(&[&[Integer]]), text, |columns, rows, _| {
             let input = number(columns, 0);
@@ -114,7 +114,17 @@ fn uuid(columns: &[ArrayRef], rows: usize, _to: &DataType) -> Result<ArrayRef> {
     })?)
 }
 
-fn quoted(name: &str) -> String {
+/// A text as a literal; with backslashes it is one with escapes.
+pub(super) fn quoted_literal(text: &str) -> String {
+    let text = text.replace('\'', "''");
+    match text.contains('\\') {
+        true => format!("E'{}'", text.replace('\\', "\\\\")),
+        false => format!("'{text}'"),
+    }
+}
+
+/// A name, in quotes where it needs them.
+pub(super) fn quoted_name(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if plain { name.to_string() } else { format!("\"{}\"", name.replace('"', "\"\"")) }

@@ -1,4 +1,5 @@
 //! Functions that answer with lists, for UNNEST to take apart: bounded series, and the parts of JSON.
+use crate::functions::{Part, parts};
 use arrow::array::IntervalMonthDayNanoArray;
 use arrow::array::timezone::Tz;
 use arrow::array::{
@@ -11,7 +12,7 @@ use arrow::datatypes::{
     IntervalUnit, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType,
 };
-use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -29,11 +30,16 @@ pub(super) fn function(name: &str) -> Option<Arc<ScalarUDF>> {
         let all = [
             Kind::Series,
             Kind::Range,
-            Kind::Elements,
-            Kind::ElementsText,
-            Kind::Keys,
-            Kind::Values,
-            Kind::ValuesText,
+            Kind::Elements(false),
+            Kind::Elements(true),
+            Kind::ElementsText(false),
+            Kind::ElementsText(true),
+            Kind::Keys(false),
+            Kind::Keys(true),
+            Kind::Values(false),
+            Kind::Values(true),
+            Kind::ValuesText(false),
+            Kind::ValuesText(true),
         ];
         let function = |kind: Kind| {
             let signature = Signature::user_defined(Volatility::Immutable);
@@ -49,11 +55,12 @@ enum Kind {
     Series,
     /// The last value is not in it.
     Range,
-    Elements,
-    ElementsText,
-    Keys,
-    Values,
-    ValuesText,
+    /// Of JSON as it was written, or as jsonb.
+    Elements(bool),
+    ElementsText(bool),
+    Keys(bool),
+    Values(bool),
+    ValuesText(bool),
 }
 
 impl Kind {
@@ -61,11 +68,16 @@ impl Kind {
         match self {
             Kind::Series => "generate_series",
             Kind::Range => "range",
-            Kind::Elements => "__json_elements",
-            Kind::ElementsText => "__json_elements_text",
-            Kind::Keys => "__json_keys",
-            Kind::Values => "__json_values",
-            Kind::ValuesText => "__json_values_text",
+            Kind::Elements(false) => "__json_elements",
+            Kind::Elements(true) => "__jsonb_elements",
+            Kind::ElementsText(false) => "__json_elements_text",
+            Kind::ElementsText(true) => "__jsonb_elements_text",
+            Kind::Keys(false) => "__json_keys",
+            Kind::Keys(true) => "__jsonb_keys",
+            Kind::Values(false) => "__json_values",
+            Kind::Values(true) => "__jsonb_values",
+            Kind::ValuesText(false) => "__json_values_text",
+            Kind::ValuesText(true) => "__jsonb_values_text",
         }
     }
 }
@@ -274,38 +286,17 @@ fn json(kind: Kind, column: &ArrayRef) -> Result<ArrayRef> {
             list.append_null();
             continue;
         }
-        let value: serde_json::Value = serde_json::from_str(texts.value(row))
-            .map_err(|why| DataFusionError::Execution(format!("this is not JSON: {why}")))?;
-        let parts: Vec<Option<String>> = match (kind, value) {
-            (Kind::Elements, serde_json::Value::Array(parts)) => {
-                parts.iter().map(|part| Some(part.to_string())).collect()
-            }
-            (Kind::ElementsText, serde_json::Value::Array(parts)) => parts.iter().map(text).collect(),
-            (Kind::Keys, serde_json::Value::Object(parts)) => {
-                parts.iter().map(|(key, _)| Some(key.clone())).collect()
-            }
-            (Kind::Values, serde_json::Value::Object(parts)) => {
-                parts.iter().map(|(_, part)| Some(part.to_string())).collect()
-            }
-            (Kind::ValuesText, serde_json::Value::Object(parts)) => {
-                parts.iter().map(|(_, part)| text(part)).collect()
-            }
-            (Kind::Elements | Kind::ElementsText, _) => {
-                return exec_err!("cannot take the elements of JSON that is no array");
-            }
-            _ => return exec_err!("cannot take the keys of JSON that is no object"),
+        let (part, canonical) = match kind {
+            Kind::Elements(canonical) => (Part::Elements, canonical),
+            Kind::ElementsText(canonical) => (Part::ElementsText, canonical),
+            Kind::Values(canonical) => (Part::Values, canonical),
+            Kind::ValuesText(canonical) => (Part::ValuesText, canonical),
+            Kind::Series | Kind::Range | Kind::Keys(_) => (Part::Keys, kind == Kind::Keys(true)),
         };
-        parts.into_iter().for_each(|part| list.values().append_option(part));
+        for part in parts(texts.value(row), part, canonical)? {
+            list.values().append_option(part);
+        }
         list.append(true);
     }
     Ok(Arc::new(list.finish()))
-}
-
-/// A part as text: strings without their quotes, null as NULL.
-fn text(part: &serde_json::Value) -> Option<String> {
-    match part {
-        serde_json::Value::Null => None,
-        serde_json::Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
 }

@@ -238,8 +238,14 @@ pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))
         .or_else(|why| match why.to_string().contains("GROUP BY") {
             true => SqlToRel::new(&grouped)
-                .sql_statement_to_plan(Statement::Query(Box::new(query)))
+                .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))
                 .map_err(|_| why),
+            false => Err(why),
+        })
+        .or_else(|why| match crate::rewrite::elements::valued(&mut query) {
+            true => {
+                SqlToRel::new(names).sql_statement_to_plan(Statement::Query(Box::new(query))).map_err(|_| why)
+            }
             false => Err(why),
         })
         .and_then(meaning::as_in_postgres)
@@ -257,9 +263,8 @@ fn column_names(text: &str, names: &Names<'_>) -> Option<Vec<String>> {
 
 /// Types made equal where they must be, and columns that nobody reads taken out.
 pub(crate) fn analyse(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
-    let plan = super::subquery::flatten(super::sets::counted(super::nulls::equated(
-        super::unions::floated(plan)?,
-    )?)?)?;
+    let plan = super::nulls::equated(super::unions::floated(plan)?)?;
+    let plan = super::subquery::flatten(super::intervals::measured(super::sets::counted(plan)?)?)?;
     let typed = functions::analyzer()
         .execute_and_check(plan, STATE.config_options(), |_, _| {})
         .and_then(sets::expand)

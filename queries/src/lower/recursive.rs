@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
     UserDefinedLogicalNodeCore, cast,
 };
 use datafusion::sql::planner::SqlToRel;
-use datafusion::sql::sqlparser::ast::{ColumnDef, GroupByExpr, Ident, Query, SelectItem, SetExpr};
+use datafusion::sql::sqlparser::ast::{self, ColumnDef, GroupByExpr, Ident, Query, SelectItem, SetExpr};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -172,8 +172,42 @@ pub(super) fn named(mut query: Query) -> Query {
     for relation in with.flat_map(|with| &mut with.cte_tables) {
         let names: Vec<Ident> = relation.alias.columns.iter().map(|column| column.name.clone()).collect();
         name_terms(&mut relation.query.body, &names);
+        if let SetExpr::SetOperation { left, .. } = relation.query.body.as_mut() {
+            widen_numbers(left);
+        }
     }
     query
+}
+
+/// A number with a point has as many digits as it is written with, and so had all that follow from it: the terms of a recursion have one
+/// type. PostgreSQL's has no such limit.
+fn widen_numbers(body: &mut SetExpr) {
+    let select = match body {
+        SetExpr::Select(select) => select,
+        SetExpr::Query(query) => return widen_numbers(&mut query.body),
+        _ => return,
+    };
+    for item in &mut select.projection {
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+        if is_number(expr) == Some(true)
+            && let Ok(wide) = crate::rewrite::expression(&format!("CAST({expr} AS NUMERIC(38, 16))"))
+        {
+            *expr = wide;
+        }
+    }
+}
+
+/// Whether an expression of numbers only has one with a point; none if it has anything else.
+fn is_number(expr: &ast::Expr) -> Option<bool> {
+    match expr {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::Number(number, _) => Some(number.to_string().contains('.')),
+            _ => None,
+        },
+        ast::Expr::Nested(inner) | ast::Expr::UnaryOp { expr: inner, .. } => is_number(inner),
+        ast::Expr::BinaryOp { left, right, .. } => Some(is_number(left)? | is_number(right)?),
+        _ => None,
+    }
 }
 
 fn name_terms(body: &mut SetExpr, names: &[Ident]) {

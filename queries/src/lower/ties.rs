@@ -4,6 +4,7 @@
 //! Ties are broken by all columns of the sorted rows, ascending, NULLs last, from left to right; rows that are cut off without an
 //! ORDER BY are cut off in that order. The rows of a window's partition stand in it too, by a sort below the window: its ORDER BY stays
 //! as it is, since peers are what RANK and RANGE frames count by. The batch oracle starts from the same plan.
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::functions_window::row_number::row_number;
@@ -196,8 +197,13 @@ fn in_order(mut window: Window) -> Result<Transformed<LogicalPlan>> {
 }
 
 fn break_ties(order: &mut Vec<SortExpr>, input: &LogicalPlan) {
-    for column in input.schema().columns() {
+    for (column, field) in input.schema().columns().into_iter().zip(input.schema().fields()) {
         let column = Expr::Column(column);
+        // These have no order.
+        if matches!(field.data_type(), DataType::Map(..) | DataType::Union(..) | DataType::RunEndEncoded(..))
+        {
+            continue;
+        }
         if order.iter().all(|known| known.expr != column) {
             order.push(column.sort(true, false));
         }

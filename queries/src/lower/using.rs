@@ -188,7 +188,11 @@ impl Rewriter<'_> {
         let unknown = "USING and NATURAL are maintained between tables, views and subqueries with names";
         let name = alias(factor).ok_or_else(|| format!("{unknown}: write AS b"))?;
         let with: Vec<&str> = self.with.iter().flatten().map(String::as_str).collect();
-        let with = if with.is_empty() { String::new() } else { format!("WITH {} ", with.join(", ")) };
+        // What is being defined may be read where one of them is recursive.
+        let with = match with.is_empty() {
+            true => String::new(),
+            false => format!("WITH RECURSIVE {} ", with.join(", ")),
+        };
         let text = format!("{with}SELECT * FROM {factor}");
         let columns = (self.columns_of)(&text).ok_or_else(|| {
             format!("{unknown}: write the join with ON instead, since the columns of {name} are not known by themselves")

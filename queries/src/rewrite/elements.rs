@@ -13,8 +13,12 @@ type Lists = (Vec<Expr>, Vec<String>);
 /// The lists whose elements are the rows of a call, and the names of its columns; none, where it gives one value.
 fn lists(name: &str, arguments: &[Expr]) -> Result<Option<Lists>, DeclareError> {
     let one = |list: Expr, column: &str| Ok(Some((vec![list], vec![column.to_string()])));
+    let json_name = |part: &str| match name.starts_with("jsonb") {
+        true => format!("__jsonb_{part}"),
+        false => format!("__json_{part}"),
+    };
     let two = |a: &str, b: &str| -> Result<_, DeclareError> {
-        let lists = vec![call(a, arguments)?, call(b, arguments)?];
+        let lists = vec![call(&json_name(a), arguments)?, call(&json_name(b), arguments)?];
         Ok(Some((lists, vec!["key".into(), "value".into()])))
     };
     match (name, arguments) {
@@ -31,14 +35,14 @@ fn lists(name: &str, arguments: &[Expr]) -> Result<Option<Lists>, DeclareError> 
             one(expression(&format!("generate_series(1, array_length({list}))"))?, name)
         }
         ("json_array_elements" | "jsonb_array_elements", _) => {
-            one(call("__json_elements", arguments)?, "value")
+            one(call(&json_name("elements"), arguments)?, "value")
         }
         ("json_array_elements_text" | "jsonb_array_elements_text", _) => {
-            one(call("__json_elements_text", arguments)?, "value")
+            one(call(&json_name("elements_text"), arguments)?, "value")
         }
-        ("json_object_keys" | "jsonb_object_keys", _) => one(call("__json_keys", arguments)?, name),
-        ("json_each" | "jsonb_each", _) => two("__json_keys", "__json_values"),
-        ("json_each_text" | "jsonb_each_text", _) => two("__json_keys", "__json_values_text"),
+        ("json_object_keys" | "jsonb_object_keys", _) => one(call(&json_name("keys"), arguments)?, name),
+        ("json_each" | "jsonb_each", _) => two("keys", "values"),
+        ("json_each_text" | "jsonb_each_text", _) => two("keys", "values_text"),
         ("string_to_table", _) => one(call("string_to_array", arguments)?, name),
         ("regexp_split_to_table", [text, pattern]) => one(split(text, pattern)?, name),
         _ => Ok(None),
@@ -183,6 +187,63 @@ fn one_value(
         at: None,
     });
     Ok(TableFactor::Derived { lateral: true, subquery: Box::new(subquery), alias: Some(alias), sample: None })
+}
+
+/// The query with the only column of such a function in the place of its name: `e` for `e.value`. Whether there is one.
+pub(crate) fn valued(query: &mut Query) -> bool {
+    let mut names = Names { of: vec![], found: false };
+    _ = query.visit(&mut names);
+    if !names.of.is_empty() {
+        names.found = true;
+        _ = query.visit(&mut names);
+    }
+    names.found
+}
+
+struct Names {
+    /// The functions in FROM whose column is called `value`.
+    of: Vec<Ident>,
+    /// Whether they are all known, so that they are looked for.
+    found: bool,
+}
+
+impl Names {
+    fn meaning(&self, expr: &Expr) -> Option<Expr> {
+        let Expr::Identifier(word) = expr else { return None };
+        let name = self.of.iter().find(|name| **name == *word)?;
+        Some(Expr::CompoundIdentifier(vec![name.clone(), Ident::new("value")]))
+    }
+}
+
+impl VisitorMut for Names {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let (false, TableFactor::UNNEST { alias: Some(alias), .. }) = (self.found, factor)
+            && matches!(alias.columns.as_slice(), [column] if column.name.value == "value")
+        {
+            self.of.push(alias.name.clone());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut ast::Select) -> ControlFlow<()> {
+        for item in select.projection.iter_mut().filter(|_| self.found) {
+            if let SelectItem::UnnamedExpr(expr @ Expr::Identifier(_)) = item
+                && let (Some(meaning), Expr::Identifier(word)) = (self.meaning(expr), &*expr)
+            {
+                *item = SelectItem::ExprWithAlias { alias: word.clone(), expr: meaning };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Some(meaning) = self.meaning(expr).filter(|_| self.found) {
+            *expr = meaning;
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// Functions that give rows in a column of the SELECT list.

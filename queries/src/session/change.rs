@@ -127,7 +127,7 @@ impl Inner {
             let columns: Vec<usize> = (from..from + count).collect();
             found.rows.iter().map(|batch| batch.project(&columns).map_err(internal)).collect()
         };
-        Ok(Change { taken: fitted(table, &half(0)?)?, given: fitted(table, &half(count)?)? })
+        Ok(Change { taken: fitted(table, &half(0)?)?, given: self.formed(table, &half(count)?)? })
     }
 
     pub(super) fn delete(&self, delete: &Delete, parameters: &[ScalarValue]) -> Result<Answer, DeclareError> {

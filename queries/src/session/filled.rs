@@ -1,6 +1,6 @@
 //! CREATE TABLE AS: a table that begins with the rows of a query.
 use super::read::Given;
-use super::rows::{self, duplicate, fitted};
+use super::rows::{self, duplicate};
 use super::script::{plain_name, quoted};
 use super::words::sql_type;
 use super::write::Change;
@@ -19,6 +19,11 @@ impl Inner {
         parameters: &[ScalarValue],
     ) -> Result<Answer, DeclareError> {
         let name = plain_name(&create.name)?;
+        if create.or_replace && self.host.catalogue().get(&name).is_some() {
+            return Err(DeclareError::Unsupported(format!(
+                "{name:?} is there, and OR REPLACE with AS is not supported: write DROP TABLE IF EXISTS before it"
+            )));
+        }
         let done = |rows: usize| Ok(Answer::Done { tag: format!("SELECT {rows}") });
         if create.if_not_exists && self.host.catalogue().get(&name).is_some() {
             return done(0);
@@ -50,7 +55,7 @@ impl Inner {
             RecordBatch::try_new(schema, columns).map_err(internal)
         });
         let filled = cast.collect::<Result<Vec<_>, _>>().and_then(|rows| {
-            let given = fitted(table, &rows)?;
+            let given = self.formed(table, &rows)?;
             duplicate(table, &given, &rows::repeated(table, &given)?)?;
             let change = Change { taken: given.slice(0, 0), given };
             self.write(&mut self.writer(), &[(&mapping, &change)])?;

@@ -30,6 +30,11 @@ pub(super) enum Act {
         tag: String,
         if_not_exists: bool,
     },
+    /// CREATE OR REPLACE TABLE: the statement without these words, and the table that it takes the place of.
+    Replace {
+        name: String,
+        sql: String,
+    },
     Drop {
         names: Vec<String>,
         kind: QueryKind,
@@ -207,6 +212,10 @@ fn of_statement(statement: Statement, at: Option<Time>, text: &str) -> Result<Ac
             [only] => Act::Truncate(plain_name(&only.name)?),
             _ => return Err(DeclareError::Unsupported("TRUNCATE takes one table".into())),
         },
+        Statement::CreateTable(mut create) if create.or_replace && create.query.is_none() => {
+            create.or_replace = false;
+            Act::Replace { name: plain_name(&create.name)?, sql: create.to_string() }
+        }
         Statement::CreateTable(mut create) => match create.query.take() {
             Some(query) => Act::CreateTableAs(Box::new(create), query),
             None => Act::Declare {

@@ -1,6 +1,7 @@
 //! INSERT, and what all writes have in common: rows that come and go are kept by the log as one event.
 use super::change::Source;
 use super::constraints::arbiter;
+use super::forms;
 use super::read::{Given, Overlay, cancelled};
 use super::rows::{self, Conflict, at, changes, conflicts, duplicate, fitted};
 use super::script::{inserted_as, own_query, plain_name, quoted};
@@ -219,7 +220,16 @@ impl Inner {
             let schema = Arc::new(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()));
             batches.push(RecordBatch::try_new(schema, all).map_err(internal)?);
         }
-        fitted(table, &batches)
+        self.formed(table, &batches)
+    }
+
+    /// Rows of a table in the forms that its columns keep.
+    pub(super) fn formed(&self, table: &Table, batches: &[RecordBatch]) -> Result<RecordBatch, DeclareError> {
+        let rows = fitted(table, batches)?;
+        match self.declaration(table)? {
+            Some(create) => forms::formed(&create, rows),
+            None => Ok(rows),
+        }
     }
 
     /// What each column is when INSERT does not name it.

@@ -40,7 +40,8 @@ fn state(why: &DeclareError) -> &'static str {
 }
 
 fn known(text: &str) -> Option<&'static str> {
-    const WORDS: [(&str, &str); 33] = [
+    const WORDS: [(&str, &str); 34] = [
+        ("value too long", "22001"),
         ("duplicate key", "23505"),
         ("violates check constraint", "23514"),
         ("generated always", "428C9"),

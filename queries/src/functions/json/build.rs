@@ -8,6 +8,9 @@ use dataflows::value::cell;
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 
+/// What an aggregate of JSON collects: a value as JSON. What is JSON already stays as it is.
+pub(in super::super) const VALUE: &str = "__json_value";
+
 /// The functions of this file.
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let text = |_: &[DataType]| DataType::Utf8;
@@ -18,6 +21,20 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         }),
         native("to_jsonb", one, text, |c, n, _| {
             answer(strict(c, n, |i| Ok(Some(document(c[0].as_ref(), i)?.canonical())))?)
+        }),
+        native(VALUE, one, text, |c, n, _| {
+            answer(strict(c, n, |i| Ok(Some(document(c[0].as_ref(), i)?.compact())))?)
+        }),
+        native("__json_key", one, text, |c, n, _| {
+            let key = |i| match c[0].is_null(i) {
+                true => fail("field name must not be null"),
+                false => {
+                    let mut text = String::new();
+                    cell::write_text(c[0].as_ref(), i, &mut text);
+                    Ok(Some(Document::Text(text).compact()))
+                }
+            };
+            answer((0..n).map(key).collect::<Result<_>>()?)
         }),
         native("json_build_object", Takes::Any(0), text, |c, n, _| {
             answer((0..n).map(|i| object(c, i).map(|d| Some(spaced(&d)))).collect::<Result<_>>()?)

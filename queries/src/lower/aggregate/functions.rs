@@ -1,11 +1,12 @@
 //! The aggregates that PostgreSQL has and DataFusion has not, or answers otherwise: `mode`, `percentile_disc`, `every`, `regr_r2`,
-//! and `arg_min` and `arg_max` (which `meaning` says with others).
+//! `corr`, and `arg_min` and `arg_max` (which `meaning` says with others).
 use arrow::array::{Array, ArrayRef, AsArray, new_empty_array};
 use arrow::compute::{SortOptions, concat, filter, is_not_null, partition, sort};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::functions_aggregate::bool_and_or::bool_and_udaf;
+use datafusion::functions_aggregate::correlation::corr_udaf;
 use datafusion::functions_aggregate::regr::regr_r2_udaf;
 use datafusion::functions_aggregate::variance::var_samp_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -26,7 +27,8 @@ pub(crate) fn all() -> Vec<Arc<AggregateUDF>> {
     vec![
         Arc::new(bool_and_udaf().as_ref().clone().with_aliases(["every"])),
         Arc::new(var_samp_udaf().as_ref().clone().with_aliases(["variance", "var_sample"])),
-        Arc::new(AggregateUDF::from(RegrR2(regr_r2_udaf()))),
+        Arc::new(AggregateUDF::from(Paired(regr_r2_udaf()))),
+        Arc::new(AggregateUDF::from(Paired(corr_udaf()))),
         own(MODE, &[], 1),
         own(PERCENTILE_DISC, &["quantile_disc"], 2),
         own("arg_min", &["min_by"], 2),
@@ -176,11 +178,12 @@ impl Accumulator for Values {
     }
 }
 
-/// `regr_r2`, which is 1 where all `y` are the same and the `x` are not; DataFusion says NULL.
+/// `regr_r2`, which is 1 where all `y` are the same and the `x` are not, where DataFusion says NULL; and `corr`, which is NaN where a
+/// value is.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct RegrR2(Arc<AggregateUDF>);
+struct Paired(Arc<AggregateUDF>);
 
-impl AggregateUDFImpl for RegrR2 {
+impl AggregateUDFImpl for Paired {
     fn name(&self) -> &str {
         self.0.name()
     }
@@ -191,10 +194,55 @@ impl AggregateUDFImpl for RegrR2 {
         self.0.return_type(types)
     }
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        Ok(Box::new(Horizontal(self.0.accumulator(args)?)))
+        let inner = self.0.accumulator(args)?;
+        Ok(match self.name() {
+            "corr" => Box::new(Uncertain(inner)),
+            _ => Box::new(Horizontal(inner)),
+        })
+    }
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        self.0.coerce_types(types)
     }
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         self.0.state_fields(args)
+    }
+}
+
+/// NaN where a value is, which DataFusion takes for none.
+#[derive(Debug)]
+struct Uncertain(Box<dyn Accumulator>);
+
+impl Accumulator for Uncertain {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.0.update_batch(values)
+    }
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.0.merge_batch(states)
+    }
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.0.state()
+    }
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let number = |value: &ScalarValue| match value {
+            ScalarValue::Float64(Some(v)) => *v,
+            _ => 0.0,
+        };
+        // Count, the means of x and y, each with the squared distances from it, and the product of these.
+        let state = self.0.state()?;
+        let [xx, yy, xy] = [2, 4, 5].map(|i| state.get(i).map_or(0.0, number));
+        match [xx, yy, xy].iter().any(|v| v.is_nan()) && xx != 0.0 && yy != 0.0 {
+            true => Ok(ScalarValue::Float64(Some(f64::NAN))),
+            false => self.0.evaluate(),
+        }
+    }
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.0.retract_batch(values)
+    }
+    fn supports_retract_batch(&self) -> bool {
+        self.0.supports_retract_batch()
+    }
+    fn size(&self) -> usize {
+        self.0.size()
     }
 }
 
@@ -222,6 +270,12 @@ impl Accumulator for Horizontal {
             }
             _ => Ok(value),
         }
+    }
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.0.retract_batch(values)
+    }
+    fn supports_retract_batch(&self) -> bool {
+        self.0.supports_retract_batch()
     }
     fn size(&self) -> usize {
         self.0.size()

@@ -1,0 +1,75 @@
+//! `(a, b) IN (SELECT x, y ..)`: rows looked for by all their values, as EXISTS.
+use super::expression;
+use crate::DeclareError;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, UnaryOperator};
+
+/// Conditions that only need to be true: where the answer is NULL, the row is left out as well.
+pub(super) fn filter(condition: &mut Expr) -> Result<(), DeclareError> {
+    match condition {
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            filter(left)?;
+            filter(right)
+        }
+        Expr::Nested(inner) => filter(inner),
+        Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
+            let inside = match expr.as_mut() {
+                Expr::Nested(inner) => inner.as_mut(),
+                inner => inner,
+            };
+            if let Expr::InSubquery { expr: row, subquery, negated } = inside
+                && matches!(row.as_ref(), Expr::Tuple(_))
+            {
+                let turned =
+                    Expr::InSubquery { expr: row.clone(), subquery: subquery.clone(), negated: !*negated };
+                *condition = turned;
+                return filter(condition);
+            }
+            Ok(())
+        }
+        Expr::InSubquery { expr, subquery, negated } => {
+            let Expr::Tuple(row) = expr.as_ref() else { return Ok(()) };
+            let text = match negated {
+                false => equal(row, subquery),
+                true => format!("NOT {} AND NOT {}", equal(row, subquery), unknown(row, subquery)),
+            };
+            *condition = expression(&text)?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Anywhere else it is true, false or NULL.
+pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
+    let Expr::InSubquery { expr: row, subquery, negated } = expr else { return Ok(()) };
+    let Expr::Tuple(row) = row.as_ref() else { return Ok(()) };
+    let (found, missing) = if *negated { ("false", "true") } else { ("true", "false") };
+    *expr = expression(&format!(
+        "CASE WHEN {} THEN {found} WHEN {} THEN NULL ELSE {missing} END",
+        equal(row, subquery),
+        unknown(row, subquery)
+    ))?;
+    Ok(())
+}
+
+/// Whether a row of the query is the row.
+fn equal(row: &[Expr], query: &Query) -> String {
+    let pairs = row.iter().enumerate().map(|(i, value)| format!("__in.__in_{i} = ({value})"));
+    exists(row, query, &pairs.collect::<Vec<_>>().join(" AND "))
+}
+
+/// Whether a row of the query could be the row, if its NULLs were known.
+fn unknown(row: &[Expr], query: &Query) -> String {
+    let part = |(i, value): (usize, &Expr)| {
+        format!("(__in.__in_{i} = ({value}) OR __in.__in_{i} IS NULL OR ({value}) IS NULL)")
+    };
+    let null = |(i, value): (usize, &Expr)| format!("__in.__in_{i} IS NULL OR ({value}) IS NULL");
+    let parts: Vec<String> = row.iter().enumerate().map(part).collect();
+    let nulls: Vec<String> = row.iter().enumerate().map(null).collect();
+    exists(row, query, &format!("{} AND ({})", parts.join(" AND "), nulls.join(" OR ")))
+}
+
+fn exists(row: &[Expr], query: &Query, condition: &str) -> String {
+    let names: Vec<String> = (0..row.len()).map(|i| format!("__in_{i}")).collect();
+    format!("EXISTS (SELECT 1 FROM ({query}) AS __in ({}) WHERE {condition})", names.join(", "))
+}

@@ -1,0 +1,116 @@
+//! Expressions of PostgreSQL that mean what others say: OVERLAPS, COLLATE, `num_nulls`, `date(x)`, and numbers of columns in ROLLUP.
+use super::{expression, function_name, plain_arguments};
+use crate::DeclareError;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, GroupByExpr, Ident, Select, SelectItem, Value};
+
+/// Rewrites an expression whose parts are rewritten.
+pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
+    let text = match expr {
+        Expr::Function(call) => {
+            let Some(list) = plain_arguments(call) else { return Ok(()) };
+            match (function_name(&call.name).as_str(), list.as_slice()) {
+                ("num_nulls", [_, ..]) => counted(&list, "1", "0"),
+                ("num_nonnulls", [_, ..]) => counted(&list, "0", "1"),
+                ("date", [value]) => format!("CAST({value} AS DATE)"),
+                ("array_to_json", [list]) => format!("to_json({list})"),
+                _ => return Ok(()),
+            }
+        }
+        Expr::Collate { expr: inner, collation } => {
+            let name = collation.to_string().replace('"', "").to_lowercase();
+            if !matches!(name.as_str(), "c" | "posix" | "ucs_basic" | "default" | "pg_catalog.default") {
+                return Err(DeclareError::Unsupported(format!(
+                    "COLLATE {collation} is not maintained: text is ordered by its bytes, as COLLATE \"C\" says"
+                )));
+            }
+            format!("({inner})")
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } => match (left.as_ref(), right.as_ref())
+        {
+            (Expr::Tuple(a), Expr::Tuple(b)) => match (a.as_slice(), b.as_slice()) {
+                ([a, b], [c, d]) => overlap((a, b), (c, d)),
+                _ => return Ok(()),
+            },
+            _ => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    *expr = expression(&text)?;
+    Ok(())
+}
+
+/// A column without a name has that of what is about to be rewritten.
+pub(super) fn name(item: &mut SelectItem) {
+    let SelectItem::UnnamedExpr(expr) = item else { return };
+    let name = match expr {
+        Expr::Function(call) => function_name(&call.name),
+        Expr::BinaryOp { op: BinaryOperator::Overlaps, .. } => "overlaps".into(),
+        _ => return,
+    };
+    const RENAMED: [&str; 11] = [
+        "num_nulls",
+        "num_nonnulls",
+        "date",
+        "array_to_json",
+        "overlaps",
+        "array",
+        "json_agg",
+        "jsonb_agg",
+        "json_object_agg",
+        "jsonb_object_agg",
+        "row_to_json",
+    ];
+    if RENAMED.contains(&name.as_str()) {
+        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(name) };
+    }
+}
+
+fn counted(list: &[Expr], null: &str, there: &str) -> String {
+    let part = |expr: &Expr| format!("CASE WHEN ({expr}) IS NULL THEN {null} ELSE {there} END");
+    format!("({})", list.iter().map(part).collect::<Vec<_>>().join(" + "))
+}
+
+/// Two spans of time, each of two ends in any order, or of a start and a length.
+fn overlap(first: (&Expr, &Expr), second: (&Expr, &Expr)) -> String {
+    let ends = |(start, end): (&Expr, &Expr)| {
+        let end = match end {
+            Expr::Interval(_) => format!("(({start}) + {end})"),
+            end => format!("({end})"),
+        };
+        let low = format!("CASE WHEN ({start}) IS NULL OR {end} < ({start}) THEN {end} ELSE ({start}) END");
+        let high = format!(
+            "CASE WHEN ({start}) IS NULL THEN NULL WHEN {end} < ({start}) THEN ({start}) ELSE {end} END"
+        );
+        (format!("({low})"), format!("({high})"))
+    };
+    let ((low_a, high_a), (low_b, high_b)) = (ends(first), ends(second));
+    let open = format!("WHEN {high_a} IS NULL OR {high_b} IS NULL THEN NULL");
+    format!(
+        "CASE WHEN {low_a} > {low_b} THEN CASE WHEN {low_a} < {high_b} THEN true {open} ELSE false END \
+         WHEN {low_a} < {low_b} THEN CASE WHEN {low_b} < {high_a} THEN true {open} ELSE false END \
+         WHEN {low_a} = {low_b} THEN CASE {open} ELSE true END END"
+    )
+}
+
+/// Numbers of columns inside ROLLUP, CUBE and GROUPING SETS, as the columns.
+pub(super) fn numbered(select: &mut Select) {
+    let GroupByExpr::Expressions(list, _) = &mut select.group_by else { return };
+    let column = |expr: &Expr| {
+        let Expr::Value(value) = expr else { return None };
+        let Value::Number(number, _) = &value.value else { return None };
+        let place = number.to_string().parse::<usize>().ok()?.checked_sub(1)?;
+        match select.projection.get(place)? {
+            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr.clone()),
+            _ => None,
+        }
+    };
+    for expr in list {
+        if let Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) = expr {
+            for part in sets.iter_mut().flatten() {
+                if let Some(meant) = column(part) {
+                    *part = meant;
+                }
+            }
+        }
+    }
+}
