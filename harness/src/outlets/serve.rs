@@ -80,12 +80,22 @@ fn status(running: &Arc<Running>, now: Option<u64>) -> SinkStatus {
     }
 }
 
+/// How long a comparison waits for a process that has only just started.
+const WAIT_RESTORED: Duration = Duration::from_secs(60);
+
 /// Compares stores with the views, and mends them if asked to.
 pub fn check(shared: &Shared, only: Option<&str>, repair: bool) -> Result<Vec<SinkReport>, DeclareError> {
     if let Some(name) = only
         && shared.outlets.get(name).is_none()
     {
         return Err(DeclareError::NotFound(format!("there is no sink {name:?}")));
+    }
+    // Before the log was read again there is nothing to compare with.
+    let has_views = shared
+        .visible
+        .wait(Some(WAIT_RESTORED), |reach| reach.restored && shared.memory.read().time().is_some());
+    if !has_views.map_err(|why| DeclareError::Unavailable(why.to_string()))? {
+        return Err(DeclareError::Unavailable("the log is still being read again: try again later".into()));
     }
     let mut found = compare::running(&shared.outlets, &shared.memory, only);
     if repair {

@@ -32,14 +32,16 @@ WITH bought AS (
     JOIN item_similarity s ON s.offering_id = l.offering_id
     GROUP BY l.customer_id, s.other_id
 ), own AS (
-    SELECT c.customer_id, c.offering_id, c.score, 'bought with ' || c.because_of AS reason,
-           row_number() OVER (PARTITION BY c.customer_id ORDER BY c.score DESC, c.offering_id) AS place
-    FROM similar_ones c
-    JOIN customer_states k ON k.customer_id = c.customer_id
-    JOIN offering_states o ON o.offering_id = c.offering_id AND o.lifecycle IN ('Active', 'Launched')
-    LEFT JOIN owned w ON w.customer_id = c.customer_id AND w.offering_id = c.offering_id
-    WHERE w.offering_id IS NULL AND (o.region IS NULL OR o.region = k.country)
-    QUALIFY row_number() OVER (PARTITION BY c.customer_id ORDER BY c.score DESC, c.offering_id) <= 5
+    SELECT * FROM (
+        SELECT c.customer_id, c.offering_id, c.score, 'bought with ' || c.because_of AS reason,
+               row_number() OVER (PARTITION BY c.customer_id ORDER BY c.score DESC, c.offering_id) AS place
+        FROM similar_ones c
+        JOIN customer_states k ON k.customer_id = c.customer_id
+        JOIN offering_states o ON o.offering_id = c.offering_id AND o.lifecycle IN ('Active', 'Launched')
+        LEFT JOIN owned w ON w.customer_id = c.customer_id AND w.offering_id = c.offering_id
+        WHERE w.offering_id IS NULL AND (o.region IS NULL OR o.region = k.country)
+    ) ranked
+    WHERE place <= 5
 ), lacking AS (
     SELECT k.customer_id, k.country, coalesce(n.places, 0) AS places
     FROM customer_states k

@@ -102,7 +102,7 @@ fn array(query: &Query) -> Result<String, DeclareError> {
 /// Whether an ORDER BY means the only column.
 fn is_element(by: &Expr, body: &SetExpr) -> bool {
     match by {
-        Expr::Value(value) => matches!(&value.value, Value::Number(number, _) if number.to_string() == "1"),
+        Expr::Value(value) => matches!(&value.value, Value::Number(number, _) if *number == "1"),
         Expr::Identifier(word) => match body {
             SetExpr::Select(select) => match select.projection.first() {
                 Some(SelectItem::ExprWithAlias { alias, .. }) => alias == word,
