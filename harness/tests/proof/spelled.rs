@@ -35,6 +35,8 @@ const OWN: &[(&str, &str)] = &[(
 const WORDS: &[(&str, &str, &str)] = &[
     // DISTINCT is not implemented for window functions.
     ("fraud_velocity", "count(DISTINCT instrument) OVER w", "proof.different(array_agg(instrument) OVER w)"),
+    ("fraud_motifs", "count(DISTINCT a) OVER w", "proof.different(array_agg(a) OVER w)"),
+    ("fraud_motifs", "count(DISTINCT b) OVER w", "proof.different(array_agg(b) OVER w)"),
 ];
 
 /// `now()` is this time.
