@@ -485,7 +485,7 @@ impl Plan {
 
     /// A text that two plans share only if they mean the same: what arrangements are shared by.
     pub fn fingerprint(&self) -> String {
-        let mut text = format!("{self:?}");
+        let mut text = describe::ordered(format!("{self:?}"));
         let mut rest = vec![self];
         while let Some(plan) = rest.pop() {
             if let Plan::Values { rows } = plan {

@@ -110,3 +110,44 @@ impl fmt::Display for Plan {
         walk(self, 0, f)
     }
 }
+
+/// The text of a plan with the tables by which DataFusion looks up the branches of a CASE in one order: theirs is another each time.
+pub(super) fn ordered(text: String) -> String {
+    const TABLE: &str = "IndexMap { map: {";
+    let mut parts = text.split(TABLE);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (table, rest) = part.split_once('}').unwrap_or((part, ""));
+        let mut entries: Vec<&str> = vec![];
+        let (mut start, mut depth) = (0, 0);
+        for (place, c) in table.char_indices() {
+            match c {
+                '[' => depth += 1,
+                ']' => depth -= 1,
+                ',' if depth == 0 => {
+                    entries.push(table[start..place].trim());
+                    start = place + 1;
+                }
+                _ => {}
+            }
+        }
+        entries.push(table[start..].trim());
+        entries.sort_unstable();
+        out += &format!("{TABLE}{}}}{rest}", entries.join(", "));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn tables_of_branches_have_one_order() {
+        let text = |table: &str| {
+            format!("a LiteralLookupTable {{ lookup: PrimitiveIndexMap {{ map: {{{table}}} }} b")
+        };
+        assert_eq!(super::ordered(text("3: 2, 1: 0")), super::ordered(text("1: 0, 3: 2")));
+        assert_eq!(super::ordered(text("[2, 1]: 0, [1]: 1")), text("[1]: 1, [2, 1]: 0"));
+        assert_ne!(super::ordered(text("1: 0")), super::ordered(text("1: 1")));
+        assert_eq!(super::ordered("no table".into()), "no table");
+    }
+}
