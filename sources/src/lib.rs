@@ -8,12 +8,14 @@
 //! | [`kafka`] | `Kafka` | topics of Kafka: read by manual assignment, produced to idempotently |
 //! | [`log`] | `Log` | the embedded log: partitioned segments, fsync before acknowledging, replay from any offset |
 //! | [`generate`] | `Generator` | a seeded BSS workload |
+//! | [`secret`] | | settings that point to a file or a variable |
 pub mod decode;
 pub mod event;
 pub mod file;
 pub mod generate;
 pub mod kafka;
 pub mod log;
+pub mod secret;
 
 use dataflows::Position;
 

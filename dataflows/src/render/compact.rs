@@ -1,4 +1,5 @@
 //! Equal rows of a batch as one row, with all of their diffs: before an operator that makes many rows of each.
+use super::once::{ROWS_MIN, found};
 use crate::codec::{Codec, Rows};
 use crate::row::hash;
 use crate::state::pick;
@@ -6,14 +7,6 @@ use crate::{Delta, Diff};
 use arrow::array::{Array, ArrayRef, ListArray, UInt32Array};
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
-use hashbrown::HashTable;
-
-/// Smaller batches stay as they are.
-const ROWS_MIN: usize = 64;
-/// After so many rows it is asked again whether rows repeat.
-const ROWS_ASKED: usize = 4096;
-/// So many rows must be equal, in the mean.
-const ROWS_SHARED: usize = 2;
 
 /// Finds equal rows of one schema, some of whose columns are lists.
 pub(super) struct Compact {
@@ -40,32 +33,20 @@ impl Compact {
             self.lists.iter().map(|i| Lists::of(delta.rows.column(*i))).collect::<Option<_>>()?;
         let others: Vec<ArrayRef> = self.others.iter().map(|i| delta.rows.column(*i).clone()).collect();
         let others = self.codec.encode(&others, rows);
-        let (mut table, mut found): (HashTable<(u64, u32)>, _) = (HashTable::new(), Rows::default());
-        let (mut heads, mut diffs): (Vec<u32>, Vec<Diff>) = (vec![], vec![]);
-        let mut bytes = vec![];
-        for (row, diff) in delta.diffs.iter().enumerate() {
+        let (mut all, mut bytes) = (Rows::default(), vec![]);
+        for row in 0..rows {
             bytes.clear();
             bytes.extend_from_slice(others.row(row));
             lists.iter().for_each(|list| list.write(row, &mut bytes));
-            let mark = hash(&bytes);
-            match table.find(mark, |(h, id)| *h == mark && found.row(*id as usize) == bytes) {
-                Some((_, id)) => diffs[*id as usize] += diff,
-                None => {
-                    table.insert_unique(mark, (mark, heads.len() as u32), |(h, _)| *h);
-                    found.push(&bytes);
-                    heads.push(row as u32);
-                    diffs.push(*diff);
-                }
-            }
-            if (row + 1) % ROWS_ASKED == 0 && heads.len() * ROWS_SHARED > row + 1 {
-                return None;
-            }
+            all.push(&bytes);
         }
-        if heads.len() * ROWS_SHARED > rows {
-            return None;
+        let repeats = found(rows, |row| Some(all.row(row)), hash)?;
+        let mut diffs: Vec<Diff> = vec![0; repeats.heads.len()];
+        for (id, diff) in repeats.of.values().iter().zip(&delta.diffs) {
+            diffs[*id as usize] += diff;
         }
-        let kept = heads.into_iter().zip(&diffs).filter(|(_, diff)| **diff != 0).map(|(row, _)| row);
-        let rows = pick(&delta.rows, kept.collect::<UInt32Array>());
+        let kept = repeats.heads.values().iter().zip(&diffs).filter(|(_, diff)| **diff != 0);
+        let rows = pick(&delta.rows, kept.map(|(row, _)| *row).collect::<UInt32Array>());
         diffs.retain(|diff| *diff != 0);
         Some(Delta { time: delta.time, rows, diffs })
     }

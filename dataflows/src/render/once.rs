@@ -35,11 +35,11 @@ struct Part {
 pub(super) struct Known(BTreeMap<usize, Option<Repeats>>);
 
 /// A column whose values are there several times.
-struct Repeats {
+pub(super) struct Repeats {
     /// The first row of each value.
-    heads: UInt32Array,
+    pub heads: UInt32Array,
     /// Which value each row has.
-    of: UInt32Array,
+    pub of: UInt32Array,
 }
 
 impl Once {
@@ -158,7 +158,7 @@ fn alone(expr: &Expr) -> Option<Expr> {
 }
 
 /// Smaller batches are computed row by row.
-const ROWS_MIN: usize = 64;
+pub(super) const ROWS_MIN: usize = 64;
 /// After so many rows it is asked again whether values repeat.
 const ROWS_ASKED: usize = 4096;
 /// So many rows must share a value, in the mean.
@@ -201,7 +201,7 @@ fn repeats(column: &ArrayRef) -> Option<Repeats> {
 }
 
 /// The values, unless too few of them repeat.
-fn found<K: Copy + Eq + Hash>(
+pub(super) fn found<K: Copy + Eq + Hash>(
     rows: usize,
     value: impl Fn(usize) -> Option<K>,
     hash: impl Fn(K) -> u64,

@@ -39,16 +39,8 @@ pub(super) struct Reads {
 
 /// A URL, or where it is found.
 fn found(text: &str) -> Result<String, Error> {
-    let failed = |why: String| Error::failed(format!("find the URL in {text}"), why);
-    if let Some(name) = text.strip_prefix("env:") {
-        return std::env::var(name).map_err(|why| failed(why.to_string()));
-    }
-    match text.strip_prefix("file:") {
-        Some(path) => std::fs::read_to_string(path)
-            .map(|url| url.trim().to_owned())
-            .map_err(|why| failed(why.to_string())),
-        None => Ok(text.to_owned()),
-    }
+    let url = sources::secret::resolved(text);
+    url.map(|url| url.trim().to_owned()).map_err(|why| Error::failed(format!("find the URL in {text}"), why))
 }
 
 pub(super) fn run(reads: Reads) -> Result<(), Error> {

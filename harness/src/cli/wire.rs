@@ -77,16 +77,7 @@ pub(super) fn warning(listener: &TcpListener, access: &Access) -> Option<String>
 
 /// A password, or where it is found.
 fn secret(text: &str) -> Result<String, Error> {
-    let failed = |why: String| Error::failed("find the password of postgres_wire", why);
-    if let Some(name) = text.strip_prefix("env:") {
-        return std::env::var(name).map_err(|why| failed(format!("{name}: {why}")));
-    }
-    match text.strip_prefix("file:") {
-        Some(path) => std::fs::read_to_string(path)
-            .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-            .map_err(|why| failed(format!("{path}: {why}"))),
-        None => Ok(text.to_owned()),
-    }
+    sources::secret::resolved(text).map_err(|why| Error::failed("find the password of postgres_wire", why))
 }
 
 #[cfg(test)]

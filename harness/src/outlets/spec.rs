@@ -58,15 +58,7 @@ impl Spec {
         let failed =
             |key: &str, why: String| Error::failed(format!("read option {key} of sink {:?}", self.name), why);
         let one = |(key, value): (&String, &String)| {
-            let found = if let Some(path) = value.strip_prefix("file:") {
-                let text =
-                    fs::read_to_string(path).map_err(|why| failed(key, format!("file {path}: {why}")))?;
-                text.trim_end_matches(['\r', '\n']).to_owned()
-            } else if let Some(name) = value.strip_prefix("env:") {
-                std::env::var(name).map_err(|_| failed(key, format!("there is no variable {name}")))?
-            } else {
-                value.clone()
-            };
+            let found = sources::secret::resolved(value).map_err(|why| failed(key, why))?;
             Ok((key.clone(), found))
         };
         self.options.iter().map(one).collect()

@@ -150,7 +150,10 @@ impl KafkaConfig {
         config.set("client.id", "tallyflow").set("log_level", "3");
         config.set("reconnect.backoff.ms", "100").set("reconnect.backoff.max.ms", "2000");
         for (key, value) in &self.properties {
-            config.set(key, resolved(key, value)?);
+            config.set(
+                key,
+                crate::secret::resolved(value).map_err(|why| format!("cannot read property {key}: {why}"))?,
+            );
         }
         config.set("bootstrap.servers", &self.brokers);
         Ok(())
@@ -166,20 +169,6 @@ fn matches(pattern: &str, topic: &str) -> Result<bool, String> {
     let whole = format!("^(?:{})$", pattern.strip_suffix('$').unwrap_or(pattern));
     let found = regexp_is_match_scalar(&topic, &whole, None);
     found.map(|found| found.value(0)).map_err(|_| format!("topic ^{pattern} is no regular expression"))
-}
-
-/// The value, or what stands where it points to.
-fn resolved(key: &str, value: &str) -> Result<String, String> {
-    if let Some(path) = value.strip_prefix("file:") {
-        let text = std::fs::read_to_string(path);
-        let text = text.map_err(|why| format!("cannot read property {key} from file {path}: {why}"))?;
-        return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
-    }
-    if let Some(name) = value.strip_prefix("env:") {
-        return std::env::var(name)
-            .map_err(|_| format!("cannot read property {key}: the environment has no text named {name}"));
-    }
-    Ok(value.to_owned())
 }
 
 impl fmt::Debug for KafkaConfig {

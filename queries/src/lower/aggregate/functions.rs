@@ -194,11 +194,8 @@ impl AggregateUDFImpl for Paired {
         self.0.return_type(types)
     }
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let inner = self.0.accumulator(args)?;
-        Ok(match self.name() {
-            "corr" => Box::new(Uncertain(inner)),
-            _ => Box::new(Horizontal(inner)),
-        })
+        let corrected = if self.name() == "corr" { uncertain } else { horizontal };
+        Ok(Box::new(Corrected { inner: self.0.accumulator(args)?, corrected }))
     }
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         self.0.coerce_types(types)
@@ -208,76 +205,61 @@ impl AggregateUDFImpl for Paired {
     }
 }
 
-/// NaN where a value is, which DataFusion takes for none.
+/// A function of pairs whose answer is another than DataFusion's for some of its states.
 #[derive(Debug)]
-struct Uncertain(Box<dyn Accumulator>);
+struct Corrected {
+    inner: Box<dyn Accumulator>,
+    /// From the state and the answer.
+    corrected: fn(&[ScalarValue], ScalarValue) -> ScalarValue,
+}
 
-impl Accumulator for Uncertain {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.update_batch(values)
-    }
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.merge_batch(states)
-    }
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.state()
-    }
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        let number = |value: &ScalarValue| match value {
-            ScalarValue::Float64(Some(v)) => *v,
-            _ => 0.0,
-        };
-        // Count, the means of x and y, each with the squared distances from it, and the product of these.
-        let state = self.0.state()?;
-        let [xx, yy, xy] = [2, 4, 5].map(|i| state.get(i).map_or(0.0, number));
-        match [xx, yy, xy].iter().any(|v| v.is_nan()) && xx != 0.0 && yy != 0.0 {
-            true => Ok(ScalarValue::Float64(Some(f64::NAN))),
-            false => self.0.evaluate(),
-        }
-    }
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.retract_batch(values)
-    }
-    fn supports_retract_batch(&self) -> bool {
-        self.0.supports_retract_batch()
-    }
-    fn size(&self) -> usize {
-        self.0.size()
+/// NaN where a value is, which DataFusion takes for none. The state: count, the means of x and y, each with the squared distances from
+/// it, and the product of these.
+fn uncertain(state: &[ScalarValue], value: ScalarValue) -> ScalarValue {
+    let number = |value: &ScalarValue| match value {
+        ScalarValue::Float64(Some(v)) => *v,
+        _ => 0.0,
+    };
+    let [xx, yy, xy] = [2, 4, 5].map(|i| state.get(i).map_or(0.0, number));
+    match [xx, yy, xy].iter().any(|v| v.is_nan()) && xx != 0.0 && yy != 0.0 {
+        true => ScalarValue::Float64(Some(f64::NAN)),
+        false => value,
     }
 }
 
-#[derive(Debug)]
-struct Horizontal(Box<dyn Accumulator>);
+/// 1 where all y are the same. The state: count, the means of x and y, their squared distances from them, and the product of these.
+fn horizontal(state: &[ScalarValue], value: ScalarValue) -> ScalarValue {
+    match state {
+        [_, _, _, ScalarValue::Float64(Some(xx)), ScalarValue::Float64(Some(yy)), _]
+            if value.is_null() && *xx > 0.0 && *yy == 0.0 =>
+        {
+            ScalarValue::Float64(Some(1.0))
+        }
+        _ => value,
+    }
+}
 
-impl Accumulator for Horizontal {
+impl Accumulator for Corrected {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.update_batch(values)
+        self.inner.update_batch(values)
     }
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.merge_batch(states)
+        self.inner.merge_batch(states)
     }
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.state()
+        self.inner.state()
     }
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let value = self.0.evaluate()?;
-        // Count, the means of x and y, their squared distances from them, and the product of these.
-        match self.0.state()?.as_slice() {
-            [_, _, _, ScalarValue::Float64(Some(xx)), ScalarValue::Float64(Some(yy)), _]
-                if value.is_null() && *xx > 0.0 && *yy == 0.0 =>
-            {
-                Ok(ScalarValue::Float64(Some(1.0)))
-            }
-            _ => Ok(value),
-        }
+        let value = self.inner.evaluate()?;
+        Ok((self.corrected)(&self.inner.state()?, value))
     }
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.retract_batch(values)
+        self.inner.retract_batch(values)
     }
     fn supports_retract_batch(&self) -> bool {
-        self.0.supports_retract_batch()
+        self.inner.supports_retract_batch()
     }
     fn size(&self) -> usize {
-        self.0.size()
+        self.inner.size()
     }
 }
