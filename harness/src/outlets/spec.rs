@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(spec.views, Some(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(spec.options["port"], "5432");
         assert!(!format!("{spec:?}").contains("5432"));
-        assert!(spec.resolved().unwrap_err().to_string().contains("no variable NOWHERE"));
+        assert!(spec.resolved().unwrap_err().to_string().contains("no text named NOWHERE"));
         for wrong in ["name = 'a'", "name = 'a'\nkind = 'b'\nviews = 3", "name = 'a'\nkind = 'b'\nx = 1.5"] {
             assert!(Spec::from_table(&toml::from_str(wrong).unwrap()).is_err(), "{wrong}");
         }
