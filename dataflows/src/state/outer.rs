@@ -1,41 +1,27 @@
 //! Joins that keep rows without a partner, or ask only whether there is one: both sides by key, each row with how many partners it has.
 //!
 //! A change meets the rows of its key on the other side, and nothing else; each input stands here once, however the joined rows leave.
+mod bag;
+
 use super::interner::Interner;
 use super::{Keyed, Produced, State, batch_of};
 use crate::codec::Codec;
 use crate::plan::{Expr, Outer as Kind};
-use crate::row::Row;
 use crate::{Delta, Diff, Time};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null_array};
 use arrow::datatypes::SchemaRef;
+use bag::{Bag, Bytes, Count};
 use datafusion::common::DataFusionError;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How often a row is there, and how many partners it has, by their multiplicity.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-struct Count {
-    rows: Diff,
-    partners: Diff,
-}
-
-impl Count {
-    fn lonely(self) -> Diff {
-        if self.partners == 0 { self.rows } else { 0 }
-    }
-
-    fn matched(self) -> Diff {
-        if self.partners == 0 { 0 } else { self.rows }
-    }
-}
-
 /// The rows of one key: left, right.
-type Sides = [BTreeMap<Row, Count>; 2];
-/// Changed rows by key.
-type Changes = BTreeMap<(u32, Row), Diff>;
+type Sides = [Bag; 2];
+/// Changed rows by key, each once, in order.
+type Changes = Vec<(u32, Bytes, Diff)>;
+/// Changed rows whose key holds a NULL, each once, in order.
+type Alone = Vec<(Bytes, Diff)>;
 /// A left row and a right row of a key, and how often the pair comes or goes.
-type Pair = (u32, Row, Row, Diff);
+type Pair = (u32, Bytes, Bytes, Diff);
 
 /// Both sides by key.
 pub(crate) struct Outer {
@@ -49,6 +35,9 @@ pub(crate) struct Outer {
     kind: Kind,
     /// The places of the key in each side, where NULL equals nothing.
     strict: [Vec<usize>; 2],
+    /// How many rows are held, and the number of the step.
+    held: usize,
+    steps: u32,
 }
 
 const PAIRS_PER_BATCH: usize = 8192;
@@ -57,10 +46,23 @@ const PAIRS_PER_BATCH: usize = 8192;
 struct Step<'a> {
     time: Time,
     pairs: Vec<Pair>,
-    /// What touched rows were before, by side.
-    before: [BTreeMap<(u32, Row), Count>; 2],
-    joined: BTreeMap<(Row, Row), Diff>,
+    /// What each touched row was before, by side.
+    before: [Vec<(u32, Bytes, Count)>; 2],
+    joined: Vec<((Bytes, Bytes), Diff)>,
+    /// Whether only one side changed, so that no pair is met twice.
+    once: bool,
     produced: &'a mut Produced,
+}
+
+/// Adds up what is there more than once, and drops what comes to nothing.
+fn net<T: Ord>(list: &mut Vec<(T, Diff)>) {
+    list.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    list.dedup_by(|gone, kept| {
+        let same = gone.0 == kept.0;
+        kept.1 += if same { gone.1 } else { 0 };
+        same
+    });
+    list.retain(|(_, diff)| *diff != 0);
 }
 
 impl Outer {
@@ -74,47 +76,51 @@ impl Outer {
         strict: [Vec<usize>; 2],
     ) -> Result<Outer, String> {
         let codecs = [Codec::new(sides[0])?, Codec::new(sides[1])?];
-        Ok(Outer { keys: Interner::default(), rows: vec![], codecs, both, schema, filter, kind, strict })
+        let (keys, rows, held, steps) = Default::default();
+        Ok(Outer { keys, rows, codecs, both, schema, filter, kind, strict, held, steps })
     }
 
     /// The changes of both sides, and those of rows whose key holds a NULL and so equals none.
-    fn changes(&mut self, input: &[Keyed]) -> ([Changes; 2], [BTreeMap<Row, Diff>; 2]) {
-        let (mut changes, mut alone) = <([Changes; 2], [BTreeMap<Row, Diff>; 2])>::default();
+    fn changes(&mut self, input: &[Keyed]) -> ([Changes; 2], [Alone; 2]) {
+        let mut changes = <[Vec<((u32, Bytes), Diff)>; 2]>::default();
+        let mut alone = <[Alone; 2]>::default();
         for keyed in input {
             let side = usize::from(keyed.side);
             let encoded = self.codecs[side].encode(keyed.columns.columns(), keyed.diffs.len());
             let nulls: Vec<_> =
                 self.strict[side].iter().filter_map(|i| keyed.columns.column(*i).logical_nulls()).collect();
             for (i, row) in encoded.iter().enumerate() {
-                let (row, diff) = (Row::from_slice(row), keyed.diffs[i]);
+                let (row, diff) = (Bytes::from(row), keyed.diffs[i]);
                 if nulls.iter().all(|nulls| nulls.is_valid(i)) {
                     let (key, _) = self.keys.intern(keyed.hashes[i], keyed.keys.row(i));
-                    *changes[side].entry((key, row)).or_insert(0) += diff;
+                    changes[side].push(((key, row), diff));
                 } else {
-                    *alone[side].entry(row).or_insert(0) += diff;
+                    alone[side].push((row, diff));
                 }
             }
         }
-        changes.iter_mut().for_each(|side| side.retain(|_, diff| *diff != 0));
-        alone.iter_mut().for_each(|side| side.retain(|_, diff| *diff != 0));
+        changes.iter_mut().for_each(net);
+        alone.iter_mut().for_each(net);
         self.rows.resize_with(self.keys.capacity(), Default::default);
-        (changes, alone)
+        (changes.map(|side| side.into_iter().map(|((key, row), diff)| (key, row, diff)).collect()), alone)
     }
 
-    fn touch(&self, side: usize, key: u32, row: &Row, step: &mut Step<'_>) {
-        if !step.before[side].contains_key(&(key, row.clone())) {
-            let count = self.rows[key as usize][side].get(row).copied().unwrap_or_default();
-            step.before[side].insert((key, row.clone()), count);
+    /// The count of a row, which is there from now on till the end of the step.
+    fn touch(&mut self, side: usize, key: u32, row: &Bytes, step: &mut Step<'_>) -> &mut Count {
+        let (count, fresh) = self.rows[key as usize][side].entry(row);
+        self.held += usize::from(fresh);
+        if fresh || count.seen != self.steps {
+            count.seen = self.steps;
+            step.before[side].push((key, row.clone(), *count));
         }
+        count
     }
 
     /// The changed rows of one side with the rows of the other.
     fn meet(&mut self, side: usize, changes: &Changes, step: &mut Step<'_>) {
-        for ((key, row), diff) in changes {
+        for (key, row, diff) in changes {
             self.touch(side, *key, row, step);
-            let others = self.rows[*key as usize][1 - side].iter().filter(|(_, count)| count.rows != 0);
-            let others: Vec<Row> = others.map(|(other, _)| other.clone()).collect();
-            for other in others {
+            for other in self.rows[*key as usize][1 - side].present() {
                 let (left, right) = if side == 0 { (row.clone(), other) } else { (other, row.clone()) };
                 step.pairs.push((*key, left, right, *diff));
                 if step.pairs.len() >= PAIRS_PER_BATCH {
@@ -123,8 +129,8 @@ impl Outer {
             }
         }
         self.settle(side, step);
-        for ((key, row), diff) in changes {
-            self.rows[*key as usize][side].entry(row.clone()).or_default().rows += diff;
+        for (key, row, diff) in changes {
+            self.rows[*key as usize][side].entry(row).0.rows += diff;
         }
     }
 
@@ -142,7 +148,7 @@ impl Outer {
             self.touch(0, key, &left, step);
             self.touch(1, key, &right, step);
             let [lefts, rights] = &mut self.rows[key as usize];
-            let (l, r) = (lefts.entry(left.clone()).or_default(), rights.entry(right.clone()).or_default());
+            let (l, r) = (lefts.entry(&left).0, rights.entry(&right).0);
             // The row that changed gains what the other has; the other gains what changed.
             let times = if side == 0 { r.rows * diff } else { l.rows * diff };
             match side {
@@ -161,7 +167,7 @@ impl Outer {
                 }
             }
             if self.kind.gives_pairs() {
-                *step.joined.entry((left, right)).or_insert(0) += times;
+                step.joined.push(((left, right), times));
             }
         }
     }
@@ -177,8 +183,7 @@ impl Outer {
                     Err(error) => {
                         let (key, left, right, diff) = pair;
                         let other = if side == 0 { right } else { left };
-                        let count =
-                            self.rows[*key as usize][1 - side].get(other).copied().unwrap_or_default();
+                        let count = self.rows[*key as usize][1 - side].get(other).unwrap_or_default();
                         let text: Arc<str> = error.find_root().to_string().to_lowercase().into();
                         step.produced.errs.push((text, diff * count.rows));
                         Some(false)
@@ -197,18 +202,21 @@ impl Outer {
             .ok_or_else(|| DataFusionError::Execution(format!("the condition {filter} is not a boolean")))
     }
 
-    fn both<'r>(&self, pairs: impl Iterator<Item = (&'r Row, &'r Row)>, schema: &SchemaRef) -> RecordBatch {
-        let (left, right): (Vec<&[u8]>, Vec<&[u8]>) =
-            pairs.map(|(left, right)| (left.as_slice(), right.as_slice())).unzip();
+    fn both<'r>(
+        &self,
+        pairs: impl Iterator<Item = (&'r Bytes, &'r Bytes)>,
+        schema: &SchemaRef,
+    ) -> RecordBatch {
+        let (left, right): (Vec<&[u8]>, Vec<&[u8]>) = pairs.map(|(left, right)| (&**left, &**right)).unzip();
         let mut columns = self.codecs[0].decode(&left);
         columns.extend(self.codecs[1].decode(&right));
         batch_of(schema.clone(), columns, left.len())
     }
 
     /// Rows of one side as they leave where they have no partner, or where only their having one is asked.
-    fn give(&self, side: usize, rows: &[(Row, Diff)], mark: Option<bool>, step: &mut Step<'_>) {
+    fn give(&self, side: usize, rows: &[(Bytes, Diff)], mark: Option<bool>, step: &mut Step<'_>) {
         for rows in rows.chunks(PAIRS_PER_BATCH) {
-            let bytes: Vec<&[u8]> = rows.iter().map(|(row, _)| row.as_slice()).collect();
+            let bytes: Vec<&[u8]> = rows.iter().map(|(row, _)| &**row).collect();
             let own = self.codecs[side].decode(&bytes);
             let width = own.len();
             let all = self.schema.fields();
@@ -226,18 +234,22 @@ impl Outer {
     }
 
     /// What changed of the rows of one side: as `of` says how often they leave.
-    fn differences(&self, side: usize, step: &Step<'_>, of: fn(Count) -> Diff) -> Vec<(Row, Diff)> {
-        let after = |key: u32, row: &Row| self.rows[key as usize][side].get(row).copied().unwrap_or_default();
+    fn differences(&self, side: usize, step: &Step<'_>, of: fn(Count) -> Diff) -> Vec<(Bytes, Diff)> {
+        let after = |key: u32, row: &Bytes| self.rows[key as usize][side].get(row).unwrap_or_default();
         step.before[side]
             .iter()
-            .map(|((key, row), before)| (row.clone(), of(after(*key, row)) - of(*before)))
+            .map(|(key, row, before)| (row.clone(), of(after(*key, row)) - of(*before)))
             .filter(|(_, diff)| *diff != 0)
             .collect()
     }
 
-    fn leave(&self, alone: [BTreeMap<Row, Diff>; 2], step: &mut Step<'_>) {
-        let joined: Vec<((Row, Row), Diff)> =
-            std::mem::take(&mut step.joined).into_iter().filter(|(_, diff)| *diff != 0).collect();
+    fn leave(&self, alone: [Alone; 2], step: &mut Step<'_>) {
+        let mut joined = std::mem::take(&mut step.joined);
+        if step.once {
+            joined.retain(|(_, diff)| *diff != 0);
+        } else {
+            net(&mut joined);
+        }
         for pairs in joined.chunks(PAIRS_PER_BATCH) {
             let rows = self.both(pairs.iter().map(|((left, right), _)| (left, right)), &self.schema);
             let diffs = pairs.iter().map(|(_, diff)| *diff).collect();
@@ -265,30 +277,30 @@ impl Outer {
 
 impl State for Outer {
     fn step(&mut self, time: Time, input: Vec<Keyed>, produced: &mut Produced) {
+        // 0 is what was never touched.
+        self.steps = self.steps.checked_add(1).unwrap_or(1);
         let ([left, right], alone) = self.changes(&input);
+        let once = left.is_empty() || right.is_empty();
         let (pairs, before, joined) = Default::default();
-        let mut step = Step { time, pairs, before, joined, produced };
+        let mut step = Step { time, pairs, before, joined, once, produced };
         self.meet(0, &left, &mut step);
         self.meet(1, &right, &mut step);
         self.leave(alone, &mut step);
         for (side, rows) in step.before.iter().enumerate() {
-            for (key, row) in rows.keys() {
+            for (key, row, _) in rows {
                 let rows = &mut self.rows[*key as usize][side];
                 if rows.get(row).is_some_and(|count| count.rows == 0) {
                     rows.remove(row);
+                    self.held -= 1;
                 }
-            }
-        }
-        let touched: std::collections::BTreeSet<u32> =
-            step.before.iter().flat_map(|side| side.keys().map(|(key, _)| *key)).collect();
-        for key in touched {
-            if self.rows[key as usize].iter().all(BTreeMap::is_empty) {
-                self.keys.remove(key);
+                if self.rows[*key as usize].iter().all(Bag::is_empty) {
+                    self.keys.remove(*key);
+                }
             }
         }
     }
 
     fn len(&self) -> usize {
-        self.rows.iter().flatten().map(BTreeMap::len).sum()
+        self.held
     }
 }
