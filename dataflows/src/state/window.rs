@@ -23,7 +23,7 @@ use fold::Fold;
 use frame::{Changed, Frame};
 use list::{List, Out};
 use peers::Peers;
-use place::Cells;
+use place::{Cells, Places};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -64,6 +64,52 @@ enum Reads {
     Frame(Frame),
     Fold(Frame, Fold),
 }
+
+/// How often a row of a partition comes or goes, and the length of its ORDER BY columns.
+struct Change {
+    partition: u32,
+    row: Row,
+    peer: u32,
+    diff: Diff,
+}
+
+/// The rows `from .. to` of a partition, to be computed anew from the rows `base .. end`.
+struct Task {
+    partition: u32,
+    from: usize,
+    to: usize,
+    base: usize,
+    end: usize,
+    /// Where the first row that is read stands in the batch.
+    at: usize,
+    /// For each call the frames of its rows, if it has frames: places in the partition.
+    frames: Vec<Option<Vec<(usize, usize)>>>,
+}
+
+impl Task {
+    /// The frames of a call as places in the batch.
+    fn inside(&self, call: usize) -> impl Iterator<Item = (usize, usize)> {
+        let frames = self.frames[call].as_deref().unwrap_or_default();
+        frames.iter().map(|(start, end)| (start - self.base + self.at, end - self.base + self.at))
+    }
+}
+
+/// Tasks of several partitions that are computed together: most are small.
+#[derive(Default)]
+struct Batch {
+    tasks: Vec<Task>,
+    rows: usize,
+}
+
+impl Batch {
+    fn add(&mut self, task: Task) {
+        let read = task.end - task.base;
+        self.tasks.push(Task { at: self.rows, ..task });
+        self.rows += read;
+    }
+}
+
+const ROWS_PER_BATCH: usize = 8192;
 
 /// What a step says of one row.
 struct Said {
@@ -111,9 +157,9 @@ impl Windows {
         })
     }
 
-    /// The net changes of each partition, by row, with the length of the ORDER BY columns.
-    fn changes(&mut self, input: &[Keyed]) -> BTreeMap<u32, BTreeMap<Row, (u32, Diff)>> {
-        let mut changes: BTreeMap<u32, BTreeMap<Row, (u32, Diff)>> = BTreeMap::new();
+    /// The net changes, by partition and row, with the length of the ORDER BY columns.
+    fn changes(&mut self, input: &[Keyed]) -> Vec<Change> {
+        let mut changes: Vec<Change> = Vec::with_capacity(input.iter().map(|keyed| keyed.diffs.len()).sum());
         for keyed in input {
             let count = keyed.hashes.len();
             let columns: Vec<ArrayRef> =
@@ -123,20 +169,26 @@ impl Windows {
                 self.converter.convert_columns(&columns).expect("the plan was lowered with these types")
             });
             for (i, key) in keyed.keys.iter().enumerate() {
-                let (id, _) = self.partitions.intern(keyed.hashes[i], key);
+                let (partition, _) = self.partitions.intern(keyed.hashes[i], key);
                 let row = encoded.as_ref().map_or(Row::default(), |rows| Row::from_slice(rows.row(i).data()));
-                let change = changes.entry(id).or_default().entry(row).or_insert((lengths[i], 0));
-                change.1 += keyed.diffs[i];
+                changes.push(Change { partition, row, peer: lengths[i], diff: keyed.diffs[i] });
             }
         }
+        changes.sort_unstable_by(|a, b| (a.partition, &a.row).cmp(&(b.partition, &b.row)));
+        changes.dedup_by(|gone, kept| {
+            let same = (gone.partition, &gone.row) == (kept.partition, &kept.row);
+            kept.diff += if same { gone.diff } else { 0 };
+            same
+        });
         changes
     }
 
-    /// Takes the changes of one partition in.
-    fn apply(&mut self, partition: u32, changes: BTreeMap<Row, (u32, Diff)>, said: &mut Vec<Said>) {
+    /// Takes the changes of one partition in, and adds what is to be computed to `batch`.
+    fn apply(&mut self, changes: &[Change], said: &mut Vec<Said>, batch: &mut Batch) {
+        let partition = changes[0].partition;
         let list = &mut self.lists[partition as usize];
         self.rows -= list.len();
-        for (row, (peer, diff)) in &changes {
+        for Change { row, peer, diff, .. } in changes {
             (0..*diff).for_each(|_| list.insert(row, *peer));
             for _ in *diff..0 {
                 let item = list.remove(row).expect("a row is taken away only where it was put in");
@@ -147,15 +199,18 @@ impl Windows {
         self.rows += list.len();
         let changed: Vec<Changed> = changes
             .iter()
-            .filter(|(_, (_, diff))| *diff != 0)
-            .map(|(row, (peer, _))| Changed {
+            .filter(|change| change.diff != 0)
+            .map(|Change { row, peer, .. }| Changed {
                 from: list.lower(row.as_slice()),
                 to: list.upper(row.as_slice()),
                 prefix: Row::from_slice(&row.as_slice()[..*peer as usize]),
             })
             .collect();
         for (from, to) in self.affected(partition, &changed) {
-            self.compute(partition, from, to, said);
+            batch.add(self.task(partition, from, to));
+            if batch.rows >= ROWS_PER_BATCH {
+                self.compute(std::mem::take(batch), said);
+            }
         }
     }
 
@@ -201,8 +256,8 @@ impl Windows {
         merged
     }
 
-    /// Computes the rows `from .. to` of a partition anew.
-    fn compute(&mut self, partition: u32, from: usize, to: usize, said: &mut Vec<Said>) {
+    /// What has to be read to compute the rows `from .. to` of a partition anew.
+    fn task(&self, partition: u32, from: usize, to: usize) -> Task {
         let list = &self.lists[partition as usize];
         let frames: Vec<Option<Vec<(usize, usize)>>> = self
             .calls
@@ -213,30 +268,44 @@ impl Windows {
             })
             .collect();
         let (base, end) = self.context(list.len(), from, to, &frames);
-        let rows = self.decode(list.range(base, end).map(|item| &item.row), end - base);
+        Task { partition, from, to, base, end, at: 0, frames }
+    }
+
+    /// Computes the rows of all tasks anew, column by column.
+    fn compute(&mut self, batch: Batch, said: &mut Vec<Said>) {
+        let Batch { tasks, rows } = batch;
+        if tasks.is_empty() {
+            return;
+        }
+        let read = tasks.iter().flat_map(|task| {
+            self.lists[task.partition as usize].range(task.base, task.end).map(|item| &item.row)
+        });
+        let rows = self.decode(read, rows);
         let mut failed: BTreeMap<usize, Arc<str>> = BTreeMap::new();
         let mut columns = vec![];
-        for (column, ((call, reads), frames)) in self.calls.iter().zip(frames).enumerate() {
-            let frames = frames.unwrap_or_default();
-            let cells =
-                |argument: &usize, ignore_nulls: &bool| (rows.column(*argument).clone(), *ignore_nulls);
+        for (column, (call, reads)) in self.calls.iter().enumerate() {
+            let places = Places { tasks: &tasks, lists: &self.lists };
+            let cells = |argument: &usize, ignore_nulls: &bool| Cells {
+                column: rows.column(*argument).clone(),
+                tasks: &tasks,
+                ignore_nulls: *ignore_nulls,
+            };
             let array = match (&call.kind, reads) {
-                (Kind::RowNumber, _) => place::row_numbers(from, to),
-                (Kind::Rank, _) => place::ranks(list, from, to),
-                (Kind::DenseRank, _) => place::dense_ranks(list, from, to, &self.results, column),
-                (Kind::PercentRank, _) => place::percent_ranks(list, from, to),
-                (Kind::CumeDist, _) => place::cume_dists(list, from, to),
-                (Kind::Ntile(buckets), _) => place::buckets(list.len(), *buckets, from, to),
+                (Kind::RowNumber, _) => places.row_numbers(),
+                (Kind::Rank, _) => places.ranks(),
+                (Kind::DenseRank, _) => places.dense_ranks(&self.results, column),
+                (Kind::PercentRank, _) => places.percent_ranks(),
+                (Kind::CumeDist, _) => places.cume_dists(),
+                (Kind::Ntile(buckets), _) => places.buckets(*buckets),
                 (Kind::Shift { argument, offset, default, ignore_nulls }, _) => {
-                    let (cells, ignore_nulls) = cells(argument, ignore_nulls);
-                    Cells { column: &cells, base, ignore_nulls }.shifted(from, to, *offset, default)
+                    cells(argument, ignore_nulls).shifted(*offset, default)
                 }
                 (Kind::Nth { argument, nth, ignore_nulls }, _) => {
-                    let (cells, ignore_nulls) = cells(argument, ignore_nulls);
-                    Cells { column: &cells, base, ignore_nulls }.nth(&frames, *nth)
+                    cells(argument, ignore_nulls).nth(column, *nth)
                 }
                 (Kind::Aggregate { .. }, Reads::Fold(_, fold)) => {
-                    let inside: Vec<_> = frames.iter().map(|(s, e)| (s - base, e - base)).collect();
+                    let inside: Vec<Vec<_>> =
+                        tasks.iter().map(|task| task.inside(column).collect()).collect();
                     let (array, failures) = fold.values(&rows, &inside);
                     failures.into_iter().for_each(|(i, why)| _ = failed.entry(i).or_insert(why));
                     array
@@ -246,18 +315,25 @@ impl Windows {
             let array = cast(&array, &call.data_type).expect("a result has the type it was lowered with");
             columns.push(one_zero(array));
         }
-        let results = self.results.encode(&columns, to - from);
-        let list = &mut self.lists[partition as usize];
-        for (i, result) in results.iter().enumerate() {
-            let out = match failed.remove(&i) {
-                Some(why) => Out::Failed(why),
-                None => Out::Row(Row::from_slice(result)),
-            };
-            let item = list.get_mut(from + i);
-            if item.out != out {
-                let old = std::mem::replace(&mut item.out, out.clone());
-                said.push(Said { row: item.row.clone(), out: old, diff: -1 });
-                said.push(Said { row: item.row.clone(), out, diff: 1 });
+        let count = tasks.iter().map(|task| task.to - task.from).sum();
+        let results = self.results.encode(&columns, count);
+        let mut results = results.iter().enumerate();
+        for task in tasks {
+            let list = &mut self.lists[task.partition as usize];
+            for (place, (i, result)) in (task.from..task.to).zip(results.by_ref()) {
+                let item = list.get_mut(place);
+                let out = match failed.remove(&i) {
+                    Some(why) => Out::Failed(why),
+                    None if matches!(&item.out, Out::Row(row) if row.as_slice() == result) => continue,
+                    None => Out::Row(Row::from_slice(result)),
+                };
+                if item.out != out {
+                    let old = std::mem::replace(&mut item.out, out.clone());
+                    if !matches!(old, Out::Fresh) {
+                        said.push(Said { row: item.row.clone(), out: old, diff: -1 });
+                    }
+                    said.push(Said { row: item.row.clone(), out, diff: 1 });
+                }
             }
         }
     }
@@ -330,13 +406,15 @@ impl State for Windows {
     fn step(&mut self, time: Time, input: Vec<Keyed>, produced: &mut Produced) {
         let changes = self.changes(&input);
         self.lists.resize_with(self.partitions.capacity(), List::default);
-        let mut said = vec![];
-        for (partition, changes) in changes {
-            self.apply(partition, changes, &mut said);
+        let (mut said, mut batch) = (vec![], Batch::default());
+        for changes in changes.chunk_by(|a, b| a.partition == b.partition) {
+            self.apply(changes, &mut said, &mut batch);
+            let partition = changes[0].partition;
             if self.lists[partition as usize].len() == 0 {
                 self.partitions.remove(partition);
             }
         }
+        self.compute(batch, &mut said);
         self.produce(time, said, produced);
     }
 

@@ -59,30 +59,64 @@ impl Fold {
         Ok(Fold { function, filter, way, data_type })
     }
 
-    /// Aggregates each frame; frames are places in `rows`, and neither their starts nor their ends descend.
-    pub(super) fn values(&self, rows: &RecordBatch, frames: &[(usize, usize)]) -> Values {
-        let mut failed = vec![];
-        let mut list: Vec<ScalarValue> = Vec::with_capacity(frames.len());
-        let null = ScalarValue::try_new_null(&self.data_type).expect("a type that rows can hold");
+    /// Aggregates each frame, part by part: a part's frames are places in `rows`, and neither their starts nor their ends descend.
+    pub(super) fn values(&self, rows: &RecordBatch, parts: &[Vec<(usize, usize)>]) -> Values {
+        let (mut list, mut failed) = (Vec::with_capacity(parts.iter().map(Vec::len).sum()), vec![]);
         match self.arguments(rows) {
-            Err(why) => {
-                list = vec![null.clone(); frames.len()];
-                failed.extend((0..frames.len()).map(|i| (i, text(&why))));
-            }
             Ok((arguments, places)) => {
-                let mut walk = Walk { fold: self, arguments, state: None, range: 0..0, last: None };
-                for (i, (start, end)) in frames.iter().enumerate() {
-                    match walk.value(places.place(*start)..places.place(*end)) {
-                        Ok(value) => list.push(value),
-                        Err(why) => {
-                            failed.push((i, text(&why)));
-                            list.push(null.clone());
-                        }
-                    }
+                for frames in parts {
+                    self.walk(arguments.clone(), &places, frames, &mut list, &mut failed);
+                }
+            }
+            // What fails for one part fails for no other.
+            Err(_) => parts.iter().for_each(|frames| self.alone(rows, frames, &mut list, &mut failed)),
+        }
+        (column(list, &self.data_type), failed)
+    }
+
+    fn null(&self) -> ScalarValue {
+        ScalarValue::try_new_null(&self.data_type).expect("a type that rows can hold")
+    }
+
+    fn walk(
+        &self,
+        arguments: Vec<ArrayRef>,
+        places: &Places,
+        frames: &[(usize, usize)],
+        list: &mut Vec<ScalarValue>,
+        failed: &mut Vec<(usize, Arc<str>)>,
+    ) {
+        let mut walk = Walk { fold: self, arguments, state: None, range: 0..0, last: None };
+        for (start, end) in frames {
+            match walk.value(places.place(*start)..places.place(*end)) {
+                Ok(value) => list.push(value),
+                Err(why) => {
+                    failed.push((list.len(), text(&why)));
+                    list.push(self.null());
                 }
             }
         }
-        (column(list, &self.data_type), failed)
+    }
+
+    /// The frames of one part from the rows that it reads.
+    fn alone(
+        &self,
+        rows: &RecordBatch,
+        frames: &[(usize, usize)],
+        list: &mut Vec<ScalarValue>,
+        failed: &mut Vec<(usize, Arc<str>)>,
+    ) {
+        let (Some((base, _)), Some((_, end))) = (frames.first(), frames.last()) else { return };
+        match self.arguments(&rows.slice(*base, end - base)) {
+            Ok((arguments, places)) => {
+                let frames: Vec<_> = frames.iter().map(|(start, end)| (start - base, end - base)).collect();
+                self.walk(arguments, &places, &frames, list, failed);
+            }
+            Err(why) => {
+                failed.extend((list.len()..list.len() + frames.len()).map(|i| (i, text(&why))));
+                list.extend(frames.iter().map(|_| self.null()));
+            }
+        }
     }
 
     /// The arguments of the rows that count, and where each row stands among these.

@@ -40,7 +40,7 @@ const CHUNK_ROWS_MAX: usize = 512;
 pub(super) struct List {
     /// None of them is empty.
     chunks: Vec<Vec<Item>>,
-    /// The place of the first row of each chunk; right after `settle`.
+    /// The place of the first row of each chunk but the first; right after `settle`.
     starts: Vec<usize>,
     len: usize,
 }
@@ -56,6 +56,8 @@ impl List {
         self.len += 1;
         let chunk = self.chunks.partition_point(|c| c.last().is_some_and(|last| last.row <= *row));
         let Some(chunk) = chunk.checked_sub(usize::from(chunk == self.chunks.len())) else {
+            // Most partitions have a row or two.
+            self.chunks.reserve_exact(1);
             return self.chunks.push(vec![item]);
         };
         let items = &mut self.chunks[chunk];
@@ -88,16 +90,20 @@ impl List {
     /// Counts the places anew, after rows were put in or taken out and before they are asked for by place.
     pub(super) fn settle(&mut self) {
         self.starts.clear();
-        let mut start = 0;
-        for chunk in &self.chunks {
-            self.starts.push(start);
-            start += chunk.len();
+        let mut end = 0;
+        for pair in self.chunks.windows(2) {
+            end += pair[0].len();
+            self.starts.push(end);
         }
     }
 
+    fn start(&self, chunk: usize) -> usize {
+        chunk.checked_sub(1).map_or(0, |before| self.starts[before])
+    }
+
     fn find(&self, place: usize) -> (usize, usize) {
-        let chunk = self.starts.partition_point(|start| *start <= place) - 1;
-        (chunk, place - self.starts[chunk])
+        let chunk = self.starts.partition_point(|start| *start <= place);
+        (chunk, place - self.start(chunk))
     }
 
     pub(super) fn get(&self, place: usize) -> &Item {
@@ -132,7 +138,7 @@ impl List {
         let chunk = self.chunks.partition_point(|c| c.last().is_some_and(inside));
         match self.chunks.get(chunk) {
             None => self.len,
-            Some(items) => self.starts[chunk] + items.partition_point(inside),
+            Some(items) => self.start(chunk) + items.partition_point(inside),
         }
     }
 }
