@@ -35,27 +35,45 @@ pub(super) struct Sorted {
 /// Where a row is, and what all equal ones add up to.
 #[derive(Clone, Copy)]
 struct Place {
-    /// The first bytes of the key, which decide most comparisons.
-    head: u64,
+    /// The first bytes in which keys differ, or values where all keys are equal: they decide most comparisons.
+    head: u128,
     part: u32,
     row: u32,
     diff: Diff,
 }
 
-fn head(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = key.len().min(8);
-    bytes[..length].copy_from_slice(&key[..length]);
-    u64::from_be_bytes(bytes)
+fn head(bytes: &[u8]) -> u128 {
+    let mut head = [0; 16];
+    let length = bytes.len().min(16);
+    head[..length].copy_from_slice(&bytes[..length]);
+    u128::from_be_bytes(head)
+}
+
+/// How many bytes all begin with; and whether they are all the same.
+fn prefix<'a>(mut all: impl Iterator<Item = &'a [u8]>) -> (usize, bool) {
+    let Some(first) = all.next() else { return (0, true) };
+    let (mut length, mut same) = (first.len(), true);
+    for other in all {
+        same = same && other == first;
+        if !same {
+            length = other.iter().zip(&first[..length]).take_while(|(a, b)| a == b).count();
+        }
+    }
+    (length, same)
 }
 
 impl Sorted {
     fn of(parts: Vec<Part>) -> Sorted {
         let mut order = Vec::with_capacity(parts.iter().map(|part| part.diffs.len()).sum());
+        let (mut skip, by_value) = prefix(parts.iter().flat_map(|part| part.keys.iter()));
+        if by_value {
+            skip = prefix(parts.iter().flat_map(|part| part.values.iter())).0;
+        }
         for (i, part) in parts.iter().enumerate() {
-            let rows = part.keys.iter().zip(&part.diffs).enumerate();
-            order.extend(rows.map(|(row, (key, diff))| Place {
-                head: head(key),
+            let heads = if by_value { &part.values } else { &part.keys };
+            let rows = heads.iter().zip(&part.diffs).enumerate();
+            order.extend(rows.map(|(row, (bytes, diff))| Place {
+                head: head(&bytes[skip..]),
                 part: i as u32,
                 row: row as u32,
                 diff: *diff,

@@ -8,7 +8,8 @@ use crate::row::Row;
 use crate::{Delta, Diff, Time};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int64Type, SchemaRef};
-use std::collections::{BTreeMap, HashMap};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
 
 /// What is due, by time. Side 0 are the rows with their bounds (from, until), side 1 is the clock.
 pub(crate) struct Temporal {
