@@ -288,7 +288,8 @@ impl<'d> Pass<'d> {
         for (used, (mapping, deletes)) in route.uses.iter().enumerate() {
             let rows = self.tables[*mapping].get_or_insert_with(|| {
                 let (mapping, lookup) = &self.mappings[*mapping];
-                Rows::new(mapping, lookup, self.records)
+                // A share of the records: with a hundred tables most of what is set aside for all would never be used.
+                Rows::new(mapping, lookup, self.records.div_ceil(self.mappings.len()))
             });
             if let Err(mut reject) = rows.add(&event, json, key as u64, record, *deletes) {
                 for (mapping, _) in &route.uses[..=used] {

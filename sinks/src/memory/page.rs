@@ -79,9 +79,15 @@ impl Page {
     /// Sorts entries and adds up those of the same row.
     pub(super) fn consolidated(mut entries: Vec<Entry<'_>>) -> Page {
         entries.sort_unstable_by(|a, b| a.place().cmp(&b.place()));
-        let mut page = Page::default();
+        let bytes = entries.iter().map(|entry| entry.key.len() + entry.row.len()).sum();
+        let mut page = Page { bytes: Vec::with_capacity(bytes), slots: Vec::with_capacity(entries.len()) };
         for group in entries.chunk_by(|a, b| a.place() == b.place()) {
             page.push(Entry { count: group.iter().map(|entry| entry.count).sum(), ..group[0] });
+        }
+        // Pages stay: what was set aside for changes that cancel out is given back.
+        if page.bytes.len() < bytes / 2 {
+            page.bytes.shrink_to_fit();
+            page.slots.shrink_to_fit();
         }
         page
     }

@@ -64,6 +64,7 @@ impl Lines {
     fn whole_lines(&mut self, bytes_max: usize) -> Bytes {
         let mut buffer = std::mem::take(&mut self.rest);
         let goal = buffer.len() + bytes_max.max(READ_BYTES_MIN);
+        buffer.reserve(goal - buffer.len());
         let mut whole = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         while matches!(self.state, State::Reading) && (buffer.len() < goal || whole == 0) {
             let start = buffer.len();
