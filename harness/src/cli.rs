@@ -24,6 +24,8 @@ use std::time::Duration;
 const DATA_DEFAULT: &str = "./tallyflow-data";
 const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 const TICK_EVENTS_DEFAULT: usize = 8_192;
+/// Nobody waits for the ticks of a replay: the more events one has, the more of their changes cancel out.
+const REPLAY_TICK_EVENTS_DEFAULT: u32 = 65_536;
 
 /// SQL views over CloudEvents, kept right to the event.
 #[derive(Parser, Debug)]
@@ -285,7 +287,7 @@ struct Replay {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Events of a tick.
-    #[arg(long, value_name = "N", default_value_t = TICK_EVENTS_DEFAULT as u32, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = REPLAY_TICK_EVENTS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..))]
     tick_events: u32,
     /// Leaves a snapshot at the end, so that `run` with the same data starts there.
     #[arg(long, requires = "data")]
