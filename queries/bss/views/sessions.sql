@@ -14,7 +14,7 @@ FROM (
            sum(fresh) OVER (PARTITION BY visitor ORDER BY happened_at, event_id ROWS UNBOUNDED PRECEDING) AS session
     FROM (
         SELECT visitor, event_id, happened_at, kind, offering_id,
-               CASE WHEN happened_at - lag(happened_at) OVER (PARTITION BY visitor ORDER BY happened_at, event_id)
+               CASE WHEN happened_at - lag(happened_at) OVER (PARTITION BY visitor ORDER BY happened_at)
                          > INTERVAL '30 minutes' THEN 1 ELSE 0 END AS fresh,
                sum(CASE WHEN kind = 'view' THEN 1 ELSE 0 END) OVER (PARTITION BY visitor ORDER BY happened_at
                    RANGE BETWEEN INTERVAL '1 minute' PRECEDING AND CURRENT ROW) AS views_of_minute

@@ -14,7 +14,7 @@ FROM (
            g.account_id, g.subscription_id, g.usage_type, g.units, g.quantity, g.b_party, g.used_at
     FROM usage_guided g
     LEFT JOIN billing_accounts a ON a.account_id = g.account_id
-    CROSS JOIN (VALUES ('hour'), ('day'), ('month')) w (grain)
+    CROSS JOIN unnest(ARRAY['hour', 'day', 'month']) w (grain)
     WHERE g.status = 'guided'
 ) u
 GROUP BY u.grain, date_trunc(u.grain, u.local_at), u.account_id, u.subscription_id, u.usage_type, u.units;
