@@ -45,6 +45,7 @@ fn lines() -> Vec<Line> {
         line("M10", "network slow, deaf, cut", false, servers::network),
         line("M12", "poison, large events, tombstones, aborted", true, servers::poison),
         line("M13", "clock +1 h, -1 h, -10 d", false, limits::clock),
+        line("M13", "the same with the log in Kafka", true, limits::clock),
         line("M14", "64 files, little memory, a fifth of a processor", false, limits::scarce),
         line("M15", "readers of changes drop, stall, storm", false, streams::readers),
         line("M16", "upgrade and downgrade with live data", false, limits::upgrade),
