@@ -8,6 +8,7 @@ use super::supply::{Choice, Choose, Supply};
 use crate::data::{self, Data};
 use crate::pipeline::{Pipeline, Setting};
 use crate::publish::Reach;
+use crate::snapshot;
 use crate::ticks::{End, Pace};
 use dataflows::Position;
 use queries::api::host::Host;
@@ -44,7 +45,7 @@ impl Inner {
         })?;
         let failed = |why: crate::Error| why.to_string();
         let data = Data::open(folder, Some(&self.catalogue)).map_err(failed)?;
-        copy(&self.data, folder)
+        copy(&self.data, folder, !self.shared.log.trimmed().is_empty())
             .map_err(|why| format!("cannot copy the log to {}: {why}", folder.display()))?;
         let wall = (self.setting.wall)();
         let at_once = Some(Duration::ZERO);
@@ -54,6 +55,9 @@ impl Inner {
             pace: Pace { wait: at_once, wait_busy: at_once, idle: Some(LOOK), ..self.setting.pace },
             workers: 1,
             backfills: false,
+            // One that is there is used: the log may not be whole.
+            snapshots: snapshot::Setting { every: None, ..self.setting.snapshots.clone() },
+            log_keep: None,
             ..self.setting.clone()
         };
         let pipeline = Pipeline::start(data, &setting).map_err(failed)?;
@@ -126,12 +130,16 @@ impl Inner {
     }
 }
 
-/// Bindings and statements first: the log that is copied after them holds what they speak of.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+/// Bindings and statements first: the log that is copied after them holds what they speak of. Where its beginning was removed, the
+/// snapshots that stand for it come too: before it, so that it reaches back to them.
+fn copy(from: &Path, to: &Path, trimmed: bool) -> std::io::Result<()> {
     for path in [data::bindings_path, data::statements_path] {
         if path(from).exists() {
             std::fs::copy(path(from), path(to))?;
         }
+    }
+    if trimmed {
+        copy_folder(&data::snapshots_path(from), &data::snapshots_path(to))?;
     }
     copy_folder(&data::log_path(from), &data::log_path(to))
 }
@@ -144,7 +152,11 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
         if path.is_dir() {
             copy_folder(&path, &target)?;
         } else if path.file_name().is_none_or(|name| name != "lock") {
-            std::fs::copy(&path, &target)?;
+            match std::fs::copy(&path, &target) {
+                // Files of old snapshots, and of the log below them, may go meanwhile: what is lacking is found at the start.
+                Err(why) if why.kind() == std::io::ErrorKind::NotFound => {}
+                copied => _ = copied?,
+            }
         }
     }
     Ok(())
