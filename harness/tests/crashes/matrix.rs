@@ -60,9 +60,9 @@ pub fn all() {
         std::env::var("TALLYFLOW_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS);
     let mut table = vec![];
     let mut failed = vec![];
-    for (at, line) in
-        lines().iter().enumerate().filter(|(_, line)| only.is_empty() || only.contains(&line.number))
-    {
+    for (at, line) in lines().iter().enumerate().filter(|(_, line)| {
+        only.is_empty() || only.iter().any(|one| *one == line.number || *one == line.fault)
+    }) {
         let ran =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(line, 9_000 + at as u64, rounds)));
         match ran {
