@@ -4,20 +4,24 @@ pub mod remote;
 
 use crate::Error;
 use crate::data;
+use crate::feed;
+use crate::late;
 use crate::progress;
+use crate::quarantine::late_change_rows;
 use crate::statements::{self, Statement};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use dataflows::Time;
 use dataflows::codec::Codec;
 use dataflows::value::Value;
+use queries::catalogue::system::LATE_CHANGES;
 use queries::{Catalogue, Declared};
 use sinks::memory::Read;
 use sinks::memory::kept::Kept;
 use sources::Source;
 use sources::decode::Mapping;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const ROWS_PER_BATCH: usize = 8_192;
@@ -62,16 +66,31 @@ pub struct Truth<S> {
     pub statements: Vec<Statement>,
     /// The name of the catalogue.
     pub catalogue: String,
+    /// The file of what late events changed: no batch over the log knows when it was counted.
+    pub late: PathBuf,
 }
 
 impl<S: Source> Truth<S> {
     /// Of a data directory whose log is read by `source`.
     pub fn open(path: &Path, catalogue: &str, source: S) -> Result<Truth<S>, Error> {
+        if feed::known(path)?.is_none()
+            && let Some(begin) = source.positions().iter().find(|position| position.offset > 0)
+        {
+            return Err(Error::failed(
+                format!("compute the views of {} once more", path.display()),
+                format!(
+                    "partition {} of the log begins at offset {}: what stood before was removed, as log_keep says, and the batch \
+                     needs all of it",
+                    begin.partition, begin.offset
+                ),
+            ));
+        }
         Ok(Truth {
             source,
             bindings: progress::Reader::open(&data::bindings_path(path))?,
             statements: statements::read(&data::statements_path(path))?,
             catalogue: catalogue.to_owned(),
+            late: data::late_path(path),
         })
     }
 }
@@ -80,8 +99,26 @@ impl<S: Source> Truth<S> {
 pub fn check<S: Source>(truth: Truth<S>, read: &Read) -> Result<Report, Error> {
     let time = time_of(read)?;
     let (catalogue, declared) = naive::declared(&truth.catalogue, &truth.statements, time)?;
-    let tables = naive::tables(truth.source, truth.bindings, declared, read.positions(), time)?;
+    let late = truth.late;
+    let mut tables = naive::tables(truth.source, truth.bindings, declared, read.positions(), time)?;
+    noted(&late, &catalogue, time, &mut tables)?;
     compared(&catalogue, tables, read)
+}
+
+/// What late events changed, as it was noted.
+fn noted(
+    path: &Path,
+    catalogue: &Catalogue,
+    time: Time,
+    tables: &mut BTreeMap<String, Vec<RecordBatch>>,
+) -> Result<(), Error> {
+    let Some(Declared::Table(mapping)) = catalogue.get(LATE_CHANGES) else { return Ok(()) };
+    let rows = late_change_rows(&mapping.table, &late::read(path, time)?);
+    let columns = rows.columns()[..mapping.table.schema.fields().len()].to_vec();
+    let rows =
+        RecordBatch::try_new(mapping.table.schema.clone(), columns).expect("those of the shipped table");
+    tables.insert(LATE_CHANGES.to_owned(), vec![rows]);
+    Ok(())
 }
 
 fn time_of(read: &Read) -> Result<Time, Error> {

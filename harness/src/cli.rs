@@ -207,6 +207,10 @@ struct Serve {
     /// Partitions of a new log; one that is there keeps what it has. Each costs an fsync a commit [default: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1_024))]
     partitions: Option<u16>,
+    /// How long the embedded log keeps what is in snapshots; it never loses what the oldest kept snapshot needs, and goes by whole files
+    /// of 128 MiB [default: for good].
+    #[arg(long, value_name = "TIME|off")]
+    log_keep: Option<String>,
     /// How far events may be ahead of the clock before they are quarantined [default: 60s].
     #[arg(long, value_name = "TIME")]
     skew: Option<String>,
@@ -364,7 +368,7 @@ fn workers(asked: Option<u16>) -> usize {
 
 /// `500ms`, `30s`, `5m` or `2h`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let refused = || format!("'{text}' is no time such as 500ms, 30s, 5m or 2h");
+    let refused = || format!("'{text}' is no time such as 500ms, 30s, 5m, 2h or 7d");
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refused)?;
     let number: u64 = text[..unit_at].parse().map_err(|_| refused())?;
     let unit_ms = match &text[unit_at..] {
@@ -372,6 +376,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(refused()),
     };
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(refused)

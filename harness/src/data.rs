@@ -138,6 +138,11 @@ pub fn statements_path(data: &Path) -> PathBuf {
     data.join("queries.sql")
 }
 
+/// The file of what late events changed.
+pub fn late_path(data: &Path) -> PathBuf {
+    data.join("late")
+}
+
 /// The folder of the snapshots.
 pub fn snapshots_path(data: &Path) -> PathBuf {
     data.join("snapshots")

@@ -2,15 +2,17 @@
 use crate::Error;
 use crate::data::{self, Data};
 use crate::pipeline::Setting;
+use crate::snapshot::retention::Retention;
 use crate::ticks;
 use crossbeam_channel::Receiver;
-use dataflows::Position;
+use dataflows::{Position, Time};
 use sources::kafka::{Kafka, KafkaConfig};
 use sources::log::{AppendError, Log, LogConfig, LogReader, Repair};
 use sources::{Payload, Record, Source, SourceError};
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 /// The log. Clones are the same log.
 #[derive(Clone)]
@@ -50,7 +52,11 @@ impl Feed {
     }
 
     fn open_embedded(data: &Data, setting: &Setting) -> Result<(Feed, Vec<String>), Error> {
-        let config = LogConfig { partitions: setting.partitions, ..LogConfig::default() };
+        let config = LogConfig {
+            partitions: setting.partitions,
+            segment_bytes: setting.segment_bytes,
+            ..LogConfig::default()
+        };
         let (log, torn) = Log::open(&data::log_path(data.path()), config)
             .map_err(|why| Error::failed(format!("open the log in {}", data.path().display()), why))?;
         let repairs = torn.iter().map(|cut| {
@@ -110,6 +116,34 @@ impl Feed {
         }
     }
 
+    /// The partitions of the embedded log of which the beginning was removed, and where each begins.
+    pub fn trimmed(&self) -> Vec<Position> {
+        match self {
+            Feed::Embedded(log) => log.begins().into_iter().filter(|begin| begin.offset > 0).collect(),
+            Feed::Kafka(_) => vec![],
+        }
+    }
+
+    /// How the log is kept as long as asked for. Kafka keeps its own.
+    pub fn retention(&self, keep: Option<Duration>) -> Result<Option<Retention>, Error> {
+        match (self, keep) {
+            (_, None) => Ok(None),
+            (Feed::Embedded(log), Some(keep)) => Ok(Some(Retention { log: log.clone(), keep })),
+            (Feed::Kafka(_), Some(_)) => Err(Error::Usage(
+                "cannot use log_keep: the log is in Kafka, which keeps its topics by retention.ms".into(),
+            )),
+        }
+    }
+
+    /// What is made of the log from its beginning, as of a time: nothing is removed while the guard is held, and afterwards only
+    /// what snapshots of later times stand for.
+    pub fn reading_whole(&self, time: Time) -> Option<MutexGuard<'_, u64>> {
+        match self {
+            Feed::Embedded(log) => Some(log.reading_whole(time)),
+            Feed::Kafka(_) => None,
+        }
+    }
+
     /// One record; `Retry` if it cannot be had now.
     pub fn read(&self, partition: u32, offset: u64) -> Result<Record, SourceError> {
         match self {
@@ -141,8 +175,12 @@ impl Feed {
         let anchor = |position: &Position| {
             let Position { partition, offset } = *position;
             let last = match self {
-                Feed::Embedded(log) if offset > 0 => Some(log.read(partition, offset - 1)?),
-                Feed::Embedded(_) => None,
+                Feed::Embedded(log) => {
+                    let begins = log.begins();
+                    let first =
+                        begins.iter().find(|begin| begin.partition == partition).map_or(0, |b| b.offset);
+                    if offset > first { Some(log.read(partition, offset - 1)?) } else { None }
+                }
                 Feed::Kafka(kafka) => kafka.last_below(partition, offset)?,
             };
             Ok(last.as_ref().map(ticks::hash))

@@ -128,6 +128,15 @@ impl Host for Process {
                 "a new table reads the log from its beginning: {why}"
             )));
         }
+        if let Some(begin) = self.shared.log.trimmed().first()
+            && let Some(name) = declared.iter().find_map(Declared::needs_history)
+        {
+            return Err(DeclareError::Conflict(format!(
+                "table {name:?} would lack its history: partition {} of the log begins at offset {}, and what stood before was \
+                 removed, as log_keep says; write OPTIONS ('history' 'kept') to fill it with what is left",
+                begin.partition, begin.offset
+            )));
+        }
         if let Some(compiled) = Process::replaced(&catalogue, &declared)? {
             return self.replace(catalogue, &next, sql, &compiled);
         }

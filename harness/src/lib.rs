@@ -11,6 +11,7 @@
 //! | [`progress`] | [`progress::Bindings`] | positions bound to times, durable before anything computed from them is seen |
 //! | [`intake`] | [`intake::Intake`] | each event once: duplicates counted, conflicts and future events in quarantine |
 //! | [`quarantine`] | [`quarantine::Ledger`] | records that do not count, what was decided about them, and what came late |
+//! | [`late`] | [`late::LateChanges`] | what events that came late changed |
 //! | [`backfill`] | [`backfill::Service`] | history brought in while events go on |
 //! | [`ticker`] | [`ticker::Ticker`] | the one thread that decides: time, binding, intake, engine |
 //! | [`pipeline`] | [`pipeline::Pipeline`] | the threads, from the log to the engine and on to the readers |
@@ -38,6 +39,7 @@ pub mod faults;
 pub mod feed;
 pub mod host;
 pub mod intake;
+pub mod late;
 pub mod library;
 pub mod metrics;
 pub mod outlets;

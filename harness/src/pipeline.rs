@@ -8,6 +8,7 @@ use crate::cluster::lead::Lead;
 use crate::data::{self, Data};
 use crate::feed::Feed;
 use crate::host::Process;
+use crate::late::LateChanges;
 use crate::outlets::spec::Spec;
 use crate::outlets::{Drain, Outlets};
 use crate::progress::Bindings;
@@ -24,6 +25,7 @@ use queries::session::{Limits, Session};
 use sinks::memory::Memory;
 use sources::Source;
 use sources::kafka::KafkaConfig;
+use sources::log::LogConfig;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
@@ -47,6 +49,10 @@ pub struct Setting {
     pub wall: Wall,
     /// Partitions of a new log.
     pub partitions: u32,
+    /// How long a file of the embedded log is at most before a new one begins.
+    pub segment_bytes: u64,
+    /// How long the embedded log keeps what snapshots stand for; none: for good.
+    pub log_keep: Option<Duration>,
     /// The Kafka that is the log; none: that of the data, else the embedded log.
     pub kafka: Option<KafkaConfig>,
     /// What one SQL statement may use.
@@ -84,6 +90,8 @@ impl Setting {
             skew_ms: 60_000,
             wall: wall(),
             partitions: 1,
+            segment_bytes: LogConfig::default().segment_bytes,
+            log_keep: None,
             kafka: None,
             limits: Limits::default(),
             state_bytes_max: STATE_BYTES_MAX,
@@ -136,6 +144,7 @@ impl Pipeline {
             ends: log.ends(),
             read: &|partition, offset| log.read(partition, offset).ok(),
             tells_loss: matches!(log, Feed::Kafka(_)),
+            retention: log.retention(setting.log_keep)?,
         };
         let outlets = Arc::new(Outlets::new(data.path(), setting.remember.clone())?);
         let mut store_times = vec![];
@@ -149,10 +158,15 @@ impl Pipeline {
         let mut snapshots = setting.snapshots.clone();
         snapshots.not_after = snapshots.not_after.into_iter().chain(store_times.iter().copied()).min();
         let (threads, restored) = (setting.workers, (catalogue, kept));
-        let start = snapshot::start::open(&data, &snapshots, threads, restored, &stands, &bindings)?;
+        let start = snapshot::start::open(&data, &snapshots, threads, restored, stands, &bindings)?;
         let snapshot::start::Start { catalogue, kept, bound, loaded, recorder, status, rejected } = start;
         let rejected = rejected.iter().map(|why| format!("start: a snapshot was put aside: {why}"));
         repairs.extend(rejected);
+        let from = loaded.as_ref().map_or(0, |loaded| loaded.manifest.point.time);
+        let (late, torn) = LateChanges::open(&data::late_path(data.path()), from, bindings.last())?;
+        if torn > 0 {
+            repairs.push(format!("what late events changed: {torn} bytes cut"));
+        }
         let declared: Vec<_> = catalogue.entries().iter().map(|entry| entry.declared.clone()).collect();
         let journal = catalogue.journal().to_vec();
 
@@ -182,6 +196,7 @@ impl Pipeline {
             gauges: Arc::default(),
             outlets,
             snapshots: status,
+            late: Arc::new(late),
         };
         let latency = Arc::new(Latency::default());
 
@@ -217,6 +232,7 @@ impl Pipeline {
             underway: shared.underway.clone(),
             visible: visible.clone(),
             latency: latency.clone(),
+            late: shared.late.clone(),
             outlets: shared.outlets.clone(),
         };
         upstream.push(spawn("reader", &visible, move || reader.run(bound, &kept_times)));

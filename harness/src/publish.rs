@@ -1,6 +1,7 @@
 //! What readers can see: the engine's outputs are put together, their ticks made durable, and applied to the readers' store.
 use crate::Error;
 use crate::faults;
+use crate::late::LateChanges;
 use crate::outlets::Outlets;
 use crate::progress::Bindings;
 use crate::simulate::plant::{Bug, planted};
@@ -250,6 +251,8 @@ pub struct Publisher {
     pub visible: Arc<Visible>,
     /// Measures it.
     pub latency: Arc<Latency>,
+    /// Counts what late events changed.
+    pub late: Arc<LateChanges>,
     /// Told of each tick, and never waited for.
     pub outlets: Arc<Outlets>,
 }
@@ -283,6 +286,7 @@ impl Publisher {
                 self.bindings.sync(time)?;
             }
             tick.positions = self.underway.pop(time).unwrap_or_else(|| self.visible.now().positions);
+            self.late.seen(&tick, &complete);
             for view in complete {
                 // Readers of the old version go on until the tick.
                 let is_there = self.memory.read().view(&view.name).is_some();

@@ -4,7 +4,7 @@
 //! `quarantine` and `late_events` with the tick that changed it.
 mod rows;
 
-pub use rows::{late_rows, quarantine_rows};
+pub use rows::{late_change_rows, late_rows, quarantine_rows};
 
 use arrow::array::RecordBatch;
 use dataflows::{Position, Time};
@@ -157,6 +157,12 @@ impl Ledger {
     /// Notes an event that came late.
     pub fn add_late(&mut self, late: Late) {
         self.late.push(late);
+    }
+
+    /// How many of the events that the tables were not told of yet came late to a tick, and by how much the latest.
+    pub fn late_at(&self, time: Time) -> (u64, u64) {
+        let late = self.late.iter().filter(|late| late.time == time);
+        late.fold((0, 0), |(count, most), late| (count + 1, most.max(late.time - late.event_time)))
     }
 
     /// The record that stands at a position, if it is in quarantine and does not count.

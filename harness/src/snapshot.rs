@@ -14,6 +14,7 @@
 //! | [`keeper`] | [`keeper::Keeper`] | the thread that writes parts and manifests, merges parts and removes old ones |
 //! | [`compact`] | | what may be left out of parts that are merged |
 //! | [`load`] | [`load::Loaded`] | the newest snapshot whose parts all verify |
+//! | [`retention`] | [`retention::Retention`] | what of the log may go once snapshots stand for it |
 //! | [`start`] | [`start::Start`] | where a pipeline begins: at a snapshot or at the start of the log |
 //!
 //! A snapshot holds inputs, not results: views are built from it, so what is declared may change in any way between two starts as
@@ -24,6 +25,7 @@ pub mod load;
 pub mod manifest;
 pub mod part;
 pub mod recorder;
+pub mod retention;
 pub mod start;
 
 use std::collections::BTreeMap;

@@ -13,6 +13,7 @@ use crate::clock::{Clock, Moment};
 use crate::faults;
 use crate::feed::Feed;
 use crate::intake::{Intake, latest_event};
+use crate::late::{Change as LateChange, LateChanges};
 use crate::metrics::Gauges;
 use crate::outlets::Outlets;
 use crate::progress::{Binding, Bindings};
@@ -108,6 +109,8 @@ pub struct Shared {
     pub outlets: Arc<Outlets>,
     /// Figures of the snapshots.
     pub snapshots: Arc<snapshot::Status>,
+    /// What late events changed.
+    pub late: Arc<LateChanges>,
 }
 
 /// The state of the thread.
@@ -216,21 +219,28 @@ impl Ticker {
         let records = pieces.iter().map(|piece| piece.records.len() as u64).sum();
         let digest = digest(&pieces);
         let latest = |horizon| pieces.iter().filter_map(|piece| latest_event(&piece.decoded, horizon)).max();
-        let (moment, told) = match &cut.origin {
+        let (moment, told, late) = match &cut.origin {
             Origin::Bound(bound, told) => {
                 self.compare(bound, records, digest)?;
                 self.clock.repeat(bound.moment, latest(bound.moment.horizon));
-                (bound.moment, *told)
+                (bound.moment, *told, self.shared.late.brought(bound.moment.time))
             }
             Origin::New { exhausted } => {
                 let moment = self.clock.next(*exhausted, latest);
                 let positions = cut.positions.clone();
+                let late = self.shared.late.bring(moment.time);
                 self.bind(&Binding { moment, positions, records, digest })?;
-                (moment, Told::Now)
+                (moment, Told::Now, late)
             }
         };
         self.positions = cut.positions;
         self.take_in(moment, pieces);
+        self.bring_late(&late);
+        if matches!(cut.origin, Origin::New { .. }) && !self.grouped {
+            let intake = self.shared.intake.lock().expect("no thread panics with the intake");
+            let (events, late_ms) = intake.ledger().late_at(moment.time);
+            self.shared.late.took(moment.time, events, late_ms);
+        }
         match told {
             Told::Now => self.tell(moment, records),
             Told::Later => self.grouped = true,

@@ -250,6 +250,56 @@ fn two_verdicts_at_once_count_one_event() {
 }
 
 #[test]
+fn what_late_events_changed_is_known_and_a_restart_says_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let world = World::open(&path, 1, 2);
+    let changed = "CREATE MATERIALIZED VIEW changed AS SELECT view, events, late_ms, added, withdrawn FROM late_changes";
+    world.pipeline.process().declare(&format!("{DECLARE}; {changed}")).unwrap();
+    world.send(&[event("a", "a", 1, 1)]);
+    // Twenty minutes after their time: one row comes, one becomes another.
+    world.now.fetch_add(1_200_000, Ordering::SeqCst);
+    world.send(&[event("b", "b", 1, 1), event("c", "a", 5, 2)]);
+    assert_eq!(world.rows()["changed"], [] as [String; 0]);
+    let on_time = |id: &str| event(id, id, 1, 1).replace("T00:00:00Z", "T00:20:00Z");
+    world.send(&[on_time("d")]);
+    // What is five seconds later brings the rows.
+    world.now.fetch_add(5_000, Ordering::SeqCst);
+    world.send(&[on_time("e")]);
+    let row = |view: &str, added: u32, withdrawn: u32| {
+        format!(
+            r#"1 x {{"view":"{view}","events":2,"late_ms":1200000,"added":{added},"withdrawn":{withdrawn}}}"#
+        )
+    };
+    let expected = [row("delays", 2, 0), row("standing", 2, 1), row("total", 1, 1)];
+    let seen = world.rows();
+    assert_eq!(seen["changed"], expected);
+    let ticks = world.select("SELECT DISTINCT time, view IS NULL FROM late_changes");
+    assert_eq!(ticks.len(), 1, "{ticks:?}");
+    world.agree();
+    world.pipeline.finish(End::Now).unwrap();
+    // From the snapshot, from the log, and where the table is filled again by ticks that are told as one.
+    for round in 0..3 {
+        if round > 0 {
+            _ = std::fs::remove_dir_all(harness::data::snapshots_path(&path));
+        }
+        let world = World::open(&path, 1, 1 + round);
+        assert_eq!(world.pipeline.repairs(), [] as [String; 0]);
+        assert_eq!(world.rows(), seen, "{round}");
+        world.agree();
+        world.pipeline.finish(End::Now).unwrap();
+    }
+    let world = World::open(&path, 1, 1);
+    world.now.fetch_add(2_400_000, Ordering::SeqCst);
+    world.send(&[event("f", "f", 1, 1)]);
+    world.now.fetch_add(5_000, Ordering::SeqCst);
+    world.send(&[event("g", "g", 1, 1).replace("T00:00:00Z", "T00:40:00Z")]);
+    assert_eq!(world.rows()["changed"].len(), expected.len() + 3);
+    world.agree();
+    world.pipeline.finish(End::Now).unwrap();
+}
+
+#[test]
 fn future_events_wait_and_cannot_move_the_clock() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::open(folder.path(), 1, 1);

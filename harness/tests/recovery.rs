@@ -7,9 +7,12 @@ mod retail;
 
 use dataflows::Time;
 use drive::{append, copy, replay, rows, workload};
-use harness::data::{Data, bindings_path, log_path};
+use harness::check::Truth;
+use harness::data::{Data, bindings_path, log_path, snapshots_path};
+use harness::feed::Feed;
 use harness::pipeline::{Pipeline, Setting};
 use harness::progress;
+use harness::snapshot;
 use harness::ticks::End;
 use queries::api::host::Host;
 use std::path::Path;
@@ -108,6 +111,94 @@ fn statements_stand_again_after_a_restart() {
     pipeline.finish(End::Now).unwrap();
     assert!(!before["kinds"].is_empty() && !before.contains_key("gone"));
     assert_eq!(again(&path, 2).unwrap().1, before);
+}
+
+/// Small files, which go as soon as snapshots stand for them; a snapshot after each tick.
+fn forgetful(tick_events: usize) -> Setting {
+    let snapshots = snapshot::Setting {
+        every: Some(std::time::Duration::ZERO),
+        free_bytes_min: 0,
+        ..snapshot::Setting::off()
+    };
+    let log_keep = Some(std::time::Duration::ZERO);
+    Setting { snapshots, log_keep, segment_bytes: 8 << 10, ..Setting::replay(2, tick_events) }
+}
+
+/// A tick, and the snapshot after it.
+fn tick_and_snapshot(pipeline: &Pipeline, events: &[bytes::Bytes]) {
+    let written = || pipeline.shared().snapshots.now().written;
+    let before = written();
+    append(pipeline, events);
+    pipeline.settle().unwrap();
+    while written() == before {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_log_keeps_what_its_oldest_snapshot_needs_and_says_what_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, whole) = (folder.path().join("data"), folder.path().join("whole"));
+    let events = workload(SEED, 1_200);
+    let setting = forgetful(40);
+    let start = |path: &Path, setting: &Setting| {
+        let pipeline = Pipeline::start(Data::open(path, Some("core")).unwrap(), setting).unwrap();
+        pipeline.visible().wait(None, |reach| reach.restored).unwrap();
+        pipeline
+    };
+    let pipeline = start(&path, &setting);
+    events[..800].chunks(40).for_each(|tick| tick_and_snapshot(&pipeline, tick));
+    let oldest = |path: &Path| {
+        let manifests = snapshot::manifest::list(&snapshots_path(path)).unwrap();
+        assert_eq!(manifests.len(), 3);
+        snapshot::manifest::Manifest::read(&manifests[2].1).unwrap().point.positions()[0].offset
+    };
+    let begin = |pipeline: &Pipeline| pipeline.log().trimmed()[0].offset;
+    assert!(0 < begin(&pipeline) && begin(&pipeline) <= oldest(&path), "{}", begin(&pipeline));
+    // A table that would lack its history is refused, unless it says that what is left is enough.
+    let table = |name: &str, options: &str| {
+        format!(
+            "CREATE EXTERNAL TABLE {name} (kind TEXT) STORED AS CLOUDEVENTS LOCATION '*' OPTIONS ('column.kind' 'type'{options}); \
+             CREATE MATERIALIZED VIEW {name}_kinds AS SELECT kind, count(*) AS n FROM {name} GROUP BY kind"
+        )
+    };
+    let why = pipeline.process().declare(&table("seen", "")).unwrap_err().to_string();
+    assert!(why.contains("log_keep") && why.contains("'history' 'kept'"), "{why}");
+    pipeline.process().declare(&table("seen", ", 'history' 'kept'")).unwrap();
+    let begin_declared = begin(&pipeline);
+    append(&pipeline, &events[800..840]);
+    pipeline.settle().unwrap();
+    // Nothing goes until the oldest snapshot has the table: a crash here fills it with the same once more.
+    assert_eq!(begin(&pipeline), begin_declared);
+    let seen = rows(&pipeline.memory().read());
+    assert!(!seen["seen_kinds"].is_empty());
+    pipeline.finish(End::Now).unwrap();
+    let crashed = folder.path().join("crashed");
+    copy(&path, &crashed);
+    // As if the snapshots after the declaration had not been written.
+    let newer = snapshot::manifest::list(&snapshots_path(&crashed)).unwrap();
+    newer[..2].iter().for_each(|(_, manifest)| std::fs::remove_file(manifest).unwrap());
+    let pipeline = start(&crashed, &setting);
+    pipeline.settle().unwrap();
+    assert!(rows(&pipeline.memory().read()) == seen, "after a crash rows differ");
+    pipeline.finish(End::Now).unwrap();
+    let pipeline = start(&path, &setting);
+    pipeline.settle().unwrap();
+    assert!(rows(&pipeline.memory().read()) == seen, "after a restart rows differ");
+    events[840..].chunks(40).for_each(|tick| tick_and_snapshot(&pipeline, tick));
+    assert!(begin_declared < begin(&pipeline) && begin(&pipeline) <= oldest(&path));
+    let mut last = rows(&pipeline.memory().read());
+    pipeline.finish(End::Now).unwrap();
+    // A log of which nothing went gives the same views.
+    last.remove("seen_kinds");
+    let finished = replay(Data::open(&whole, Some("core")).unwrap(), &events, 1, 40);
+    assert!(rows(&finished.shared.memory.read()) == last, "a whole log gives other rows");
+    // Who needs what is gone is told so.
+    let why = Truth::open(&path, "core", Feed::read_only(&path).unwrap()).err().unwrap().to_string();
+    assert!(why.contains("log_keep"), "{why}");
+    std::fs::remove_dir_all(snapshots_path(&path)).unwrap();
+    let why = again(&path, 1).unwrap_err();
+    assert!(why.contains("no snapshot can be used") && why.contains("log_keep"), "{why}");
 }
 
 /// Runs the binary's replay of a file; kills it once `ticks` ticks are bound.

@@ -34,3 +34,11 @@ fn every_planted_bug_is_found() {
     });
     assert!(found.iter().all(|(_, why)| why.is_some()), "{found:#?}");
 }
+
+/// A store that was put back to before it was first opened has nothing of the writer that writes on.
+#[test]
+fn seeds_that_found_something_find_nothing_more() {
+    for seed in [1_442, 4_023, 4_846, 5_414] {
+        run(seed, None).unwrap_or_else(|why| panic!("{why}"));
+    }
+}

@@ -43,6 +43,17 @@ impl Declared {
         }
     }
 
+    /// The name of a table that is to hold all that was ever appended, however late it is declared.
+    pub fn needs_history(&self) -> Option<&str> {
+        match self {
+            Declared::Table(mapping) => {
+                let begins_empty = matches!(mapping.table.mode, Mode::Changes { .. });
+                (!begins_empty && !mapping.from_what_is_kept).then_some(&*mapping.table.name)
+            }
+            Declared::View { .. } | Declared::MaterializedView(_) => None,
+        }
+    }
+
     /// Its kind.
     pub fn kind(&self) -> QueryKind {
         match self {

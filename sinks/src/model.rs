@@ -211,6 +211,10 @@ impl Sink for Model {
                 Some(_) => {}
             }
             let mut state = inner.state.clone();
+            // Such as one that was put back to before it was first opened.
+            if state.pipeline != model.pipeline {
+                return Err(SinkError::Moved(format!("the store holds nothing of {:?}", model.pipeline)));
+            }
             if state.time != delivery.from {
                 let (holds, from) = (state.time, delivery.from);
                 return Err(SinkError::Moved(format!("the store holds time {holds:?}, not {from:?}")));

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use verdict::{Act, Verdict};
 
 /// How events become rows of one table.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Mapping {
     /// The table.
     pub table: Arc<Table>,
@@ -34,6 +34,22 @@ pub struct Mapping {
     pub each: Option<Path>,
     /// Where each column of the table comes from; none in mode `changes`, whose events carry columns as they are.
     pub columns: Vec<Path>,
+    /// Whether it may be filled from what is left of a log whose beginning was removed.
+    pub from_what_is_kept: bool,
+}
+
+/// As text, by which a definition is told from another: what was there before the last field reads as it did.
+impl std::fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Mapping { table, types, deletes, each, columns, from_what_is_kept } = self;
+        let mut text = f.debug_struct("Mapping");
+        text.field("table", table).field("types", types).field("deletes", deletes);
+        text.field("each", each).field("columns", columns);
+        if *from_what_is_kept {
+            text.field("from_what_is_kept", &true);
+        }
+        text.finish()
+    }
 }
 
 impl Mapping {

@@ -36,8 +36,9 @@ use partition::Partition;
 use queue::{Append, Queue};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 use write::{Subscribers, Tail, Writer};
 
 /// How a log is kept.
@@ -124,6 +125,8 @@ pub struct Log {
     queue: Arc<Queue>,
     subscribers: Subscribers,
     writer: Option<JoinHandle<()>>,
+    /// The time as of which the log was last read from its beginning.
+    read_whole: Mutex<u64>,
     _lock: fs::File,
 }
 
@@ -154,6 +157,7 @@ impl Log {
             queue,
             subscribers,
             writer: Some(writer.map_err(unwritable)?),
+            read_whole: Mutex::default(),
             _lock: lock,
         };
         Ok((Arc::new(log), repairs))
@@ -204,6 +208,37 @@ impl Log {
     pub fn ends(&self) -> Vec<Position> {
         let end = |p: &Arc<Partition>| Position { partition: p.number, offset: p.end() };
         self.partitions.iter().map(end).collect()
+    }
+
+    /// The first record there is of each partition, ascending.
+    pub fn begins(&self) -> Vec<Position> {
+        let begin = |p: &Arc<Partition>| Position { partition: p.number, offset: p.first() };
+        self.partitions.iter().map(begin).collect()
+    }
+
+    /// What is made of the log from its beginning, as of a time, is made: nothing is removed while the guard is held, and afterwards
+    /// only by who knows what stood at a later time, so that the same is made of it again.
+    pub fn reading_whole(&self, time: u64) -> MutexGuard<'_, u64> {
+        let mut read_whole = self.read_whole.lock().expect("nobody panics with the time");
+        *read_whole = time.max(*read_whole);
+        read_whole
+    }
+
+    /// Removes the files that hold nothing but records below `floor` and were last written before a time, all of which were known at
+    /// `time`. The last file of a partition stays. Gives the beginnings of the partitions that lost something.
+    pub fn trim(&self, time: u64, floor: &[Position], before: SystemTime) -> std::io::Result<Vec<Position>> {
+        let read_whole = self.read_whole.lock().expect("nobody panics with the time");
+        let mut begins = vec![];
+        if *read_whole >= time {
+            return Ok(begins);
+        }
+        for Position { partition, offset } in floor {
+            let Some(of) = self.partitions.get(*partition as usize) else { continue };
+            if of.trim(*offset, before)? > 0 {
+                begins.push(Position { partition: *partition, offset: of.first() });
+            }
+        }
+        Ok(begins)
     }
 
     /// One record; `Retry` if it is not there yet.

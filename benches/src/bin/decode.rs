@@ -86,6 +86,7 @@ fn mapping(name: &str, types: &str, each: Option<&str>, columns: &[(&str, DataTy
         deletes: None,
         each: each.map(path),
         columns: columns.iter().map(|(_, _, text)| path(text)).collect(),
+        from_what_is_kept: false,
     })
 }
 

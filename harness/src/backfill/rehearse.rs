@@ -6,8 +6,11 @@ use super::job::{Figures, Job};
 use super::run::Ended;
 use super::supply::{Choice, Choose, Supply};
 use crate::data::{self, Data};
+use crate::feed::Feed;
 use crate::pipeline::{Pipeline, Setting};
 use crate::publish::Reach;
+use crate::snapshot;
+use crate::snapshot::manifest::{self, Manifest};
 use crate::ticks::{End, Pace};
 use dataflows::Position;
 use queries::api::host::Host;
@@ -44,7 +47,7 @@ impl Inner {
         })?;
         let failed = |why: crate::Error| why.to_string();
         let data = Data::open(folder, Some(&self.catalogue)).map_err(failed)?;
-        copy(&self.data, folder)
+        copy(&self.shared.log, &self.data, folder)
             .map_err(|why| format!("cannot copy the log to {}: {why}", folder.display()))?;
         let wall = (self.setting.wall)();
         let at_once = Some(Duration::ZERO);
@@ -54,6 +57,9 @@ impl Inner {
             pace: Pace { wait: at_once, wait_busy: at_once, idle: Some(LOOK), ..self.setting.pace },
             workers: 1,
             backfills: false,
+            // One that is there is used: the log may not be whole.
+            snapshots: snapshot::Setting { every: None, ..self.setting.snapshots.clone() },
+            log_keep: None,
             ..self.setting.clone()
         };
         let pipeline = Pipeline::start(data, &setting).map_err(failed)?;
@@ -126,14 +132,43 @@ impl Inner {
     }
 }
 
-/// Bindings and statements first: the log that is copied after them holds what they speak of.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+/// Bindings and statements first: the log that is copied after them holds what they speak of. Where its beginning was removed, a
+/// snapshot that stands for it comes too; nothing more is removed meanwhile.
+fn copy(log: &Feed, from: &Path, to: &Path) -> std::io::Result<()> {
+    let _whole = log.reading_whole(0);
     for path in [data::bindings_path, data::statements_path] {
         if path(from).exists() {
             std::fs::copy(path(from), path(to))?;
         }
     }
+    if !log.trimmed().is_empty() {
+        let (from, to) = (data::snapshots_path(from), data::snapshots_path(to));
+        std::fs::create_dir_all(&to)?;
+        // The one that is copied may make place for a newer one at the same time.
+        while !copy_snapshot(&from, &to)? {}
+    }
     copy_folder(&data::log_path(from), &data::log_path(to))
+}
+
+/// Copies the newest snapshot; false if it went meanwhile.
+fn copy_snapshot(from: &Path, to: &Path) -> std::io::Result<bool> {
+    let Some((_, path)) = manifest::list(from)?.into_iter().next() else {
+        return Err(std::io::Error::other("the log is not whole, and there is no snapshot"));
+    };
+    let copied = || {
+        let manifest = Manifest::read(&path).map_err(|why| match path.exists() {
+            true => std::io::Error::other(why.why),
+            false => std::io::ErrorKind::NotFound.into(),
+        })?;
+        for part in manifest.parts() {
+            std::fs::copy(from.join(&part.name), to.join(&part.name))?;
+        }
+        std::fs::copy(&path, to.join(path.file_name().unwrap_or_default()))
+    };
+    match copied() {
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound && !path.exists() => Ok(false),
+        copied => copied.map(|_| true),
+    }
 }
 
 fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {

@@ -58,7 +58,9 @@ fn compare(
     report: &mut Report,
 ) -> Result<(), Error> {
     let (catalogue, declared) = naive::declared(&truth.catalogue, &truth.statements, time)?;
-    let tables = naive::tables(truth.source, truth.bindings, declared, &positions, time)?;
+    let late = truth.late;
+    let mut tables = naive::tables(truth.source, truth.bindings, declared, &positions, time)?;
+    super::noted(&late, &catalogue, time, &mut tables)?;
     for (name, answer) in answers {
         let batches = match queries::batch::answer_at(&catalogue, &name, &tables, Some(time)) {
             Ok(batches) => batches,

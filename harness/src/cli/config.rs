@@ -108,6 +108,7 @@ pub(super) fn merge(flags: Serve, file: Option<&Path>) -> Result<Serve, Error> {
         workers: flags.workers.or(file.workers),
         tick_events: flags.tick_events.or(file.tick_events),
         partitions: flags.partitions.or(file.partitions),
+        log_keep: flags.log_keep.or(file.log_keep),
         skew: flags.skew.or(file.skew),
         kafka,
         kafka_flags: KafkaFlags::default(),
@@ -163,6 +164,12 @@ pub(super) fn settle(serve: Serve, workers_default: usize) -> Result<Settled, Er
         ));
     }
     setting.snapshots.kept = serve.snapshots_kept.map_or(setting.snapshots.kept, usize::from);
+    if let Some(keep) = serve.log_keep.as_deref().filter(|keep| *keep != "off") {
+        setting.log_keep = Some(duration(keep).map_err(|why| refused("log_keep", &why))?);
+        if setting.snapshots.every.is_none() {
+            return Err(refused("log_keep", "only what snapshots hold may go, and snapshot_every is off"));
+        }
+    }
     let listen = serve.listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
     let data = serve.data.unwrap_or_else(|| DATA_DEFAULT.into());
     let access = serve.wire_flags.over(serve.postgres_wire).access()?;
@@ -182,6 +189,14 @@ mod tests {
         };
         assert_eq!(settled("90s", Some(7)).unwrap(), (Some(std::time::Duration::from_secs(90)), 7));
         assert_eq!(settled("off", None).unwrap(), (None, 3));
+        let keep = |keep: &str, every: &str| {
+            let every = Some(every.to_owned());
+            let serve = Serve { log_keep: Some(keep.into()), snapshot_every: every, ..Serve::default() };
+            settle(serve, 1).map(|settled| settled.setting.log_keep)
+        };
+        assert_eq!(keep("90s", "5m").unwrap(), Some(std::time::Duration::from_secs(90)));
+        assert_eq!(keep("off", "off").unwrap(), None);
+        assert!(keep("90s", "off").unwrap_err().to_string().contains("snapshot_every is off"));
         for (every, kept) in [("never", None), ("0s", None), ("5m", Some(0))] {
             assert!(settled(every, kept).is_err(), "{every}");
         }

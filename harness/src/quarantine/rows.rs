@@ -1,5 +1,6 @@
-//! Rows of the tables `quarantine` and `late_events`.
+//! Rows of the tables `quarantine`, `late_events` and `late_changes`.
 use super::{Late, Quarantined, Standing};
+use crate::late::Change;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray};
 use arrow::compute::cast;
 use dataflows::{Table, Time};
@@ -43,6 +44,20 @@ pub fn late_rows(table: &Table, rows: &[Late]) -> RecordBatch {
         texts(rows.iter().map(|late| Some(late.event_type.to_string()))),
         texts(rows.iter().map(|late| Some(late.event_source.clone()))),
         texts(rows.iter().map(|late| Some(late.event_id.clone()))),
+    ];
+    batch(table, columns, vec![1; rows.len()])
+}
+
+/// Rows of `late_changes` that came.
+pub fn late_change_rows(table: &Table, rows: &[Change]) -> RecordBatch {
+    let number = |of: fn(&Change) -> u64| numbers(rows.iter().map(of));
+    let columns = vec![
+        times(rows.iter().map(|row| Some(row.time))),
+        texts(rows.iter().map(|row| Some(row.view.clone()))),
+        number(|row| row.events),
+        number(|row| row.late_ms),
+        number(|row| row.added),
+        number(|row| row.withdrawn),
     ];
     batch(table, columns, vec![1; rows.len()])
 }

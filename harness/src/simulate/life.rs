@@ -94,6 +94,7 @@ impl Life {
             begins: given.log.begins(),
             ends: given.log.ends(),
             read: &|partition, offset| given.log.read(partition, offset),
+            retention: None,
             tells_loss: false,
         };
         let free_bytes_min = if given.disk_full { 1 << 60 } else { 0 };
@@ -101,7 +102,7 @@ impl Life {
         let every = Some(Duration::MAX);
         let snapshots = snapshot::Setting { every, kept: 3, free_bytes_min, not_after };
         let restored = (given.catalogue.clone(), kept);
-        let start = snapshot::start::open(&data, &snapshots, 1, restored, &begins, &bindings)?;
+        let start = snapshot::start::open(&data, &snapshots, 1, restored, begins, &bindings)?;
         let declared: Vec<_> = start.catalogue.entries().iter().map(|entry| entry.declared.clone()).collect();
         let setting = Setting::replay(1, given.grouped);
         let (output, outputs) = bounded(IN_FLIGHT);
@@ -122,6 +123,7 @@ impl Life {
             gauges: Arc::default(),
             outlets,
             snapshots: start.status,
+            late: Arc::default(),
         };
         // Where a binding cannot be written the tick ends at once: nobody would free the disk meanwhile.
         shared.visible.stop();
@@ -150,6 +152,7 @@ impl Life {
             underway: shared.underway.clone(),
             visible,
             latency: Arc::new(Latency::default()),
+            late: shared.late.clone(),
             outlets: shared.outlets.clone(),
         };
         let (rejected, from_snapshot) = (start.rejected.len(), start.loaded.is_some());

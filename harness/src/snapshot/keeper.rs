@@ -6,6 +6,7 @@
 use super::compact::compact;
 use super::manifest::{self, Kept, Manifest, Point, Stream, sync_folder};
 use super::part::{self, Part};
+use super::retention::Retention;
 use super::{Setting, Status};
 use crate::progress::Bindings;
 use arrow::array::RecordBatch;
@@ -64,6 +65,7 @@ pub struct Keeper {
     numbered: u64,
     failures: u32,
     last: Time,
+    retention: Option<Retention>,
     stop: Arc<AtomicBool>,
     merging: Option<(JoinHandle<()>, Receiver<Merged>)>,
 }
@@ -89,6 +91,7 @@ impl Keeper {
         bindings: Arc<Bindings>,
         status: Arc<Status>,
         manifest: Option<&Manifest>,
+        retention: Option<Retention>,
     ) -> Keeper {
         let mut held = BTreeMap::new();
         for Kept { stream, definition, parts } in manifest.map(|m| m.streams.clone()).unwrap_or_default() {
@@ -106,6 +109,7 @@ impl Keeper {
             numbered: 0,
             failures: 0,
             last,
+            retention,
             stop,
             merging,
         }
@@ -198,7 +202,10 @@ impl Keeper {
             figures.parts = manifest.parts().count() as u64;
             figures.wrote_ms = began.elapsed().as_millis() as u64;
         });
-        self.tidy();
+        let oldest = self.tidy();
+        if let (Some(retention), Some(oldest)) = (&self.retention, oldest) {
+            retention.apply(&oldest);
+        }
         self.merge();
     }
 
@@ -302,9 +309,11 @@ impl Keeper {
         }
     }
 
-    /// Removes manifests beyond those that are kept, and parts that none of them names.
-    fn tidy(&self) {
-        let Ok(manifests) = manifest::list(&self.folder) else { return };
+    /// Removes manifests beyond those that are kept, and parts that none of them names. Gives the oldest point of those that are kept,
+    /// if they are as many as are to be.
+    fn tidy(&self) -> Option<Point> {
+        let manifests = manifest::list(&self.folder).ok()?;
+        let mut kept = vec![];
         let mut needed: BTreeSet<String> =
             self.held.values().flat_map(|held| &held.parts).map(|part| part.name.clone()).collect();
         for (i, (_, path)) in manifests.iter().enumerate() {
@@ -312,12 +321,14 @@ impl Keeper {
                 _ = fs::remove_file(path);
             } else if let Ok(manifest) = Manifest::read(path) {
                 needed.extend(manifest.parts().map(|part| part.name.clone()));
+                kept.push(manifest.point);
             }
         }
         // A part that is being merged right now has another ending, or is named by nobody yet.
         if self.merging.is_none() {
             remove_parts(&self.folder, &needed);
         }
+        kept.pop().filter(|_| kept.len() + 1 >= self.setting.kept)
     }
 }
 

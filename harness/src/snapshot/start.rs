@@ -3,6 +3,7 @@ use super::keeper::{self, Keeper, definition};
 use super::load::{Loaded, newest};
 use super::manifest::{self, Manifest, Rejected, Stream};
 use super::recorder::Recorder;
+use super::retention::Retention;
 use super::{Setting, Status};
 use crate::Error;
 use crate::data::{Data, bindings_path, snapshots_path};
@@ -59,6 +60,8 @@ pub struct Log<'a> {
     pub read: &'a dyn Fn(u32, u64) -> Option<Record>,
     /// Whether its reader finds out by itself what the log has lost.
     pub tells_loss: bool,
+    /// How long it keeps what snapshots stand for; none: for good, or that is not ours to say.
+    pub retention: Option<Retention>,
 }
 
 /// Looks for the newest snapshot that can be used. `kept` are all statements of earlier lives, `catalogue` what they add to.
@@ -67,13 +70,13 @@ pub fn open(
     setting: &Setting,
     threads: usize,
     (catalogue, mut kept): (Catalogue, Vec<Statement>),
-    log: &Log,
+    mut log: Log,
     bindings: &Arc<Bindings>,
 ) -> Result<Start, Error> {
     let (began, folder, status) = (Instant::now(), snapshots_path(data.path()), Arc::new(Status::default()));
     let fits = |manifest: &Manifest| {
         let bound = bound_at(data, manifest)?;
-        of_this_log(manifest, log)?;
+        of_this_log(manifest, &log)?;
         let (declared, done) = declared_at(&catalogue, &kept, manifest.point.time)?;
         same_tables(manifest, &declared)?;
         Ok((declared, done, bound))
@@ -103,10 +106,14 @@ pub fn open(
         && let Some(late) = log.begins.iter().find(|position| position.offset > 0)
     {
         let mut why = format!("the log begins at offset {} of partition {}", late.offset, late.partition);
+        if !log.tells_loss {
+            why.push_str("; what stood before was removed, as log_keep says, and is in snapshots only");
+        }
         rejected.iter().for_each(|one| why.push_str(&format!("; {one}")));
         return Err(Error::failed("start: no snapshot can be used, and the log is not whole", why));
     }
-    let recorder = record(data, setting, bindings, &status, loaded.as_ref())?;
+    let retention = log.retention.take();
+    let recorder = record(data, setting, bindings, &status, loaded.as_ref(), retention)?;
     Ok(Start { catalogue, kept, bound, loaded, recorder, status, rejected })
 }
 
@@ -116,6 +123,7 @@ fn record(
     bindings: &Arc<Bindings>,
     status: &Arc<Status>,
     loaded: Option<&Loaded>,
+    retention: Option<Retention>,
 ) -> Result<Recorder, Error> {
     if setting.every.is_none() || data.is_temporary() {
         return Ok(Recorder::off());
@@ -130,8 +138,15 @@ fn record(
     keeper::remove_parts(&folder, &needed);
     let manifest = loaded.map(|loaded| &loaded.manifest);
     let (epoch, (notes, told)) = (data.epoch(), keeper::notes());
-    let keeper =
-        Keeper::new(folder.clone(), setting.clone(), epoch, bindings.clone(), status.clone(), manifest);
+    let keeper = Keeper::new(
+        folder.clone(),
+        setting.clone(),
+        epoch,
+        bindings.clone(),
+        status.clone(),
+        manifest,
+        retention,
+    );
     let thread = std::thread::Builder::new().name("snapshots".into()).spawn(move || keeper.run(told));
     let thread = thread.map_err(|why| Error::failed("start the thread of the snapshots", why))?;
     Ok(Recorder::on(notes, thread, setting, status.clone()))

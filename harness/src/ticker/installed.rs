@@ -93,7 +93,9 @@ impl Ticker {
     pub(super) fn catch_up(&mut self, mapping: &Arc<Mapping>) -> Result<(), Error> {
         let decoder = Decoder::new(vec![mapping.clone()]);
         let tried = format!("fill table {} from the log", mapping.table.name);
-        let mut reader = self.shared.log.reader();
+        let log = self.shared.log.clone();
+        let _whole = log.reading_whole(self.clock.last());
+        let mut reader = log.reader();
         let position = |reader: &dyn Source, partition| {
             reader.positions().iter().find(|p| p.partition == partition).map_or(0, |p| p.offset)
         };

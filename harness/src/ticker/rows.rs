@@ -1,12 +1,30 @@
 //! What a tick holds: its rows as the engine likes them, and a hash of its records.
+use super::{LateChange, Ticker};
+use crate::quarantine::late_change_rows;
 use crate::ticks::Piece;
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use queries::catalogue::system::LATE_CHANGES;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 const BATCH_ROWS_MIN: usize = 1_024;
+
+impl Ticker {
+    /// Rows of `late_changes` come with this tick.
+    pub(super) fn bring_late(&mut self, rows: &[LateChange]) {
+        let Some(mapping) = self.system.iter().find(|mapping| &*mapping.table.name == LATE_CHANGES) else {
+            return;
+        };
+        if rows.is_empty() {
+            return;
+        }
+        let batch = late_change_rows(&mapping.table, rows);
+        self.recorder.rows(&mapping.table.name, &batch);
+        self.rows.push((mapping.table.name.clone(), batch));
+    }
+}
 
 /// Many small batches of a table as one: the engine works by the batch.
 pub(super) fn together(rows: Vec<(Arc<str>, RecordBatch)>) -> Vec<(Arc<str>, RecordBatch)> {

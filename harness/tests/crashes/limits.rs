@@ -114,25 +114,39 @@ pub fn snapshots(world: &mut World, round: u64) {
             names.sort_by_key(|path| std::fs::metadata(path).unwrap().modified().unwrap());
             names.pop()
         };
-        // The first snapshot is written a second after the start, or a tick later.
-        let written = std::fs::read_dir(&folder).map_or(0, Iterator::count);
-        until("a snapshot", &mut life, |_| {
-            newest("manifest-").is_some() && std::fs::read_dir(&folder).map_or(0, Iterator::count) >= written
+        // A start passes over snapshots of times that a store has not reached: one that it looks at is damaged, and all after it.
+        let manifests = || harness::snapshot::manifest::list(&folder).unwrap();
+        let mut reached = 0;
+        until("a snapshot that each store has reached", &mut life, |life| {
+            let times = life.sinks();
+            let times =
+                ["pg", "redis", "kafka"].map(|name| times.get(name).and_then(|one| one["time"].as_u64()));
+            reached = times.into_iter().min().flatten().unwrap_or(0);
+            manifests().iter().any(|(time, _)| *time <= reached)
         });
         drop(life);
-        let path = newest(if damage.starts_with("manifest") { "manifest-" } else { "part-" }).unwrap();
-        match damage.rsplit(' ').next().unwrap() {
-            "remove" => std::fs::remove_file(&path).unwrap(),
-            "cut" => {
-                let file = std::fs::File::options().write(true).open(&path).unwrap();
-                file.set_len(file.metadata().unwrap().len() * (1 + round % 3) / 4).unwrap();
+        let damaged = match damage.starts_with("manifest") {
+            true => {
+                let all = manifests();
+                let later = all.iter().take_while(|(time, _)| *time > reached).count();
+                all.into_iter().take(later + 1).map(|(_, path)| path).collect()
             }
-            _ => {
-                let file = std::fs::File::options().read(true).write(true).open(&path).unwrap();
-                let place = file.metadata().unwrap().len() * (1 + 2 * (round % 3)) / 7;
-                let mut byte = [0];
-                file.read_exact_at(&mut byte, place).unwrap();
-                file.write_all_at(&[byte[0] ^ (1 << ((round + at as u64 % 8) % 8))], place).unwrap();
+            false => vec![newest("part-").unwrap()],
+        };
+        for path in &damaged {
+            match damage.rsplit(' ').next().unwrap() {
+                "remove" => std::fs::remove_file(path).unwrap(),
+                "cut" => {
+                    let file = std::fs::File::options().write(true).open(path).unwrap();
+                    file.set_len(file.metadata().unwrap().len() * (1 + round % 3) / 4).unwrap();
+                }
+                _ => {
+                    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+                    let place = file.metadata().unwrap().len() * (1 + 2 * (round % 3)) / 7;
+                    let mut byte = [0];
+                    file.read_exact_at(&mut byte, place).unwrap();
+                    file.write_all_at(&[byte[0] ^ (1 << ((round + at as u64 % 8) % 8))], place).unwrap();
+                }
             }
         }
         injected(world, damage);
@@ -146,11 +160,16 @@ pub fn snapshots(world: &mut World, round: u64) {
     }
 }
 
-/// Its clock is another one: `CLOCK` holds the seconds by which it is off, and can be changed while it runs. Rust asks `clock_gettime`;
-/// librdkafka's waits go by `gettimeofday` and the kernel's clock, which must agree, and are left alone.
+/// Its clock is another one: `CLOCK` holds the seconds by which it is off, and can be changed while it runs. As when the system's clock
+/// is set, waits until a time of day, which are librdkafka's, end by the new clock.
 const CLOCK: &str = r#"
 #define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <threads.h>
 #include <time.h>
+#include <sys/time.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <fcntl.h>
@@ -169,6 +188,52 @@ int clock_gettime(clockid_t id, struct timespec *now) {
     if (done == 0 && off && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) now->tv_sec += *off;
     return done;
 }
+int gettimeofday(struct timeval *now, void *zone) {
+    struct timespec at;
+    int done = clock_gettime(CLOCK_REALTIME, &at);
+    now->tv_sec = at.tv_sec;
+    now->tv_usec = at.tv_nsec / 1000;
+    return done;
+}
+time_t time(time_t *now) {
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    if (now) *now = at.tv_sec;
+    return at.tv_sec;
+}
+int timespec_get(struct timespec *now, int base) {
+    return clock_gettime(CLOCK_REALTIME, now) == 0 ? base : 0;
+}
+/* How long a wait goes on, at most 20 ms, and until when by the kernel's clock. */
+static long long piece(const struct timespec *until, struct timespec *end) {
+    struct timespec now;
+    syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
+    long long left = (until->tv_sec - (off ? *off : 0) - now.tv_sec) * 1000000000LL + until->tv_nsec - now.tv_nsec;
+    long long take = left < 0 ? 0 : left < 20000000 ? left : 20000000;
+    end->tv_sec = now.tv_sec + (now.tv_nsec + take) / 1000000000;
+    end->tv_nsec = (now.tv_nsec + take) % 1000000000;
+    return left - take;
+}
+int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until) {
+    static int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
+    if (!real) real = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
+    for (;;) {
+        struct timespec end;
+        long long more = piece(until, &end);
+        int done = real(cond, mutex, &end);
+        if (done != ETIMEDOUT || more <= 0) return done;
+    }
+}
+int cnd_timedwait(cnd_t *cond, mtx_t *mutex, const struct timespec *until) {
+    static int (*real)(cnd_t *, mtx_t *, const struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "cnd_timedwait");
+    for (;;) {
+        struct timespec end;
+        long long more = piece(until, &end);
+        int done = real(cond, mutex, &end);
+        if (done != thrd_timedout || more <= 0) return done;
+    }
+}
 "#;
 
 pub fn clock(world: &mut World, round: u64) {
@@ -177,7 +242,7 @@ pub fn clock(world: &mut World, round: u64) {
     std::fs::write(&source, CLOCK).unwrap();
     std::fs::write(&off, 0_i64.to_ne_bytes()).unwrap();
     let text = |path: &Path| path.to_str().unwrap().to_owned();
-    run("cc", &["-shared", "-fPIC", "-O1", "-o", &text(&library), &text(&source)]);
+    run("cc", &["-shared", "-fPIC", "-O1", "-o", &text(&library), &text(&source), "-ldl"]);
     world.variables.insert("LD_PRELOAD".into(), text(&library));
     world.variables.insert("CLOCK".into(), text(&off));
     let set = |seconds: i64| {
@@ -207,9 +272,11 @@ pub fn scarce(world: &mut World, round: u64) {
         0 => {
             world.before = Some("ulimit -n 64".into());
             while_it_runs(world, |world, life| {
-                let address = life.address.clone().unwrap();
-                let clients: Vec<_> =
-                    (0..200).filter_map(|_| std::net::TcpStream::connect(&address).ok()).collect();
+                let address: std::net::SocketAddr = life.address.clone().unwrap().parse().unwrap();
+                // Who finds no place in the queue would wait for minutes.
+                let client =
+                    || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok();
+                let clients: Vec<_> = (0..200).filter_map(|_| client()).collect();
                 injected(world, "no file left");
                 std::thread::sleep(Duration::from_secs(2));
                 assert!(life.runs(), "{}", life.said());

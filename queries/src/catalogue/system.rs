@@ -7,13 +7,18 @@ use dataflows::{Mode, Table};
 pub const QUARANTINE: &str = "quarantine";
 /// The events that count and came late.
 pub const LATE_EVENTS: &str = "late_events";
+/// What those events changed.
+pub const LATE_CHANGES: &str = "late_changes";
 
-const FILES: [&str; 2] =
-    [include_str!("../../system/quarantine.sql"), include_str!("../../system/late_events.sql")];
+const FILES: [&str; 3] = [
+    include_str!("../../system/quarantine.sql"),
+    include_str!("../../system/late_events.sql"),
+    include_str!("../../system/late_changes.sql"),
+];
 
 /// Whether the process itself keeps the table of this name.
 pub fn is_system(name: &str) -> bool {
-    [QUARANTINE, LATE_EVENTS].contains(&name)
+    [QUARANTINE, LATE_EVENTS, LATE_CHANGES].contains(&name)
 }
 
 /// Whether INSERT, UPDATE and DELETE change a table.
@@ -47,7 +52,7 @@ mod tests {
     #[test]
     fn every_catalogue_has_them_and_none_drops_them() {
         let mut catalogue = Catalogue::load("empty").unwrap();
-        for name in [QUARANTINE, LATE_EVENTS] {
+        for name in [QUARANTINE, LATE_EVENTS, LATE_CHANGES] {
             assert!(catalogue.get(name).is_some());
             let why = catalogue.drop(name).unwrap_err().to_string();
             assert!(why.contains("the process itself keeps"), "{why}");

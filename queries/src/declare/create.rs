@@ -63,7 +63,14 @@ pub(super) fn mapping(create: &CreateTable) -> Result<Mapping, DeclareError> {
     let types = Pattern::parse(&changes::event_type(&origin)).map_err(DeclareError::Invalid)?;
     let table =
         Table { name: name.into(), schema: Arc::new(Schema::new(fields)), mode: Mode::Changes { key } };
-    Ok(Mapping { table: Arc::new(table), types, deletes: None, each: None, columns: vec![] })
+    Ok(Mapping {
+        table: Arc::new(table),
+        types,
+        deletes: None,
+        each: None,
+        columns: vec![],
+        from_what_is_kept: false,
+    })
 }
 
 fn refuse_clauses(name: &str, create: &CreateTable) -> Result<(), DeclareError> {

@@ -11,7 +11,7 @@ use sources::decode::{Mapping, Path, Pattern};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-const OPTIONS: &str = "column.NAME, each, mode, key, version, delete";
+const OPTIONS: &str = "column.NAME, each, mode, key, version, delete, history";
 
 /// The mapping that a statement declares.
 pub(super) fn mapping(create: CreateExternalTable) -> Result<Mapping, DeclareError> {
@@ -33,6 +33,15 @@ pub(super) fn mapping(create: CreateExternalTable) -> Result<Mapping, DeclareErr
     let each = options.remove("each").map(|text| path(&name, "each", &text)).transpose()?;
     let deletes = options.remove("delete").map(|text| pattern(&text)).transpose()?;
     table.mode = mode(&table, &mut options)?;
+    let from_what_is_kept = match options.remove("history").as_deref() {
+        None | Some("all") => false,
+        Some("kept") => true,
+        Some(other) => {
+            return Err(DeclareError::Invalid(format!(
+                "table {name:?} has the history {other:?}: write 'all', or 'kept' for what is left of the log"
+            )));
+        }
+    };
     if deletes.is_some() && table.mode == Mode::Append {
         return Err(DeclareError::Invalid(format!(
             "table {name:?} has the option delete, which needs 'mode' 'latest' and a 'key'"
@@ -43,7 +52,7 @@ pub(super) fn mapping(create: CreateExternalTable) -> Result<Mapping, DeclareErr
             "table {name:?} has the unknown option {unknown:?}: known are {OPTIONS}"
         )));
     }
-    let mapping = Mapping { table: Arc::new(table), types, deletes, each, columns };
+    let mapping = Mapping { table: Arc::new(table), types, deletes, each, columns, from_what_is_kept };
     mapping.check().map_err(DeclareError::Invalid)?;
     Ok(mapping)
 }

@@ -26,6 +26,7 @@ fn table(
         deletes,
         each: each.map(|path| Path::parse(path).unwrap()),
         columns: columns.iter().map(|(_, path, _)| Path::parse(path).unwrap()).collect(),
+        from_what_is_kept: false,
     };
     mapping.check().unwrap();
     mapping

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
+use std::time::SystemTime;
 
 /// A partition. One writes, many read.
 #[derive(Debug)]
@@ -57,6 +58,28 @@ impl Partition {
     /// Adds a segment after the last; from now on the one before does not grow.
     pub fn push(&self, segment: Arc<Segment>) {
         self.segments.write().expect("nobody panics with the segments").push(segment);
+    }
+
+    /// Removes the first files, each whole below an offset and last written before a time; how many. A file that is open stays
+    /// readable. They go in their order: what a crash leaves is a log that begins later.
+    pub fn trim(&self, floor: u64, before: SystemTime) -> io::Result<usize> {
+        let mut removed = 0;
+        loop {
+            let segments = self.read();
+            let [first, next, ..] = &segments[..] else { break };
+            if next.first > floor || std::fs::metadata(&first.path)?.modified()? > before {
+                break;
+            }
+            let path = first.path.clone();
+            drop(segments);
+            std::fs::remove_file(&path)?;
+            self.segments.write().expect("nobody panics with the segments").remove(0);
+            removed += 1;
+        }
+        if removed > 0 {
+            std::fs::File::open(&self.directory)?.sync_all()?;
+        }
+        Ok(removed)
     }
 
     /// Sees what another process wrote: new segments and lengths.

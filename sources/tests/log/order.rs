@@ -199,3 +199,52 @@ fn records_of_many_sizes_pass_unchanged() {
     let found: Vec<Payload> = drain(&mut log.reader()).into_iter().map(|r| r.payload).collect();
     assert!(found == payloads);
 }
+
+#[test]
+fn what_is_below_a_floor_goes_by_whole_files_and_the_rest_reads_as_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = filled(dir.path(), config(2, 2_000), 400);
+    let (ends, later) = (log.ends(), std::time::SystemTime::now() + std::time::Duration::from_secs(60));
+    let whole = drain(&mut log.reader());
+    // A reader that stands in the first file goes on in it.
+    let mut slow = log.reader();
+    let first = slow.poll_partition(0, 100).unwrap();
+    let floor = [Position { partition: 0, offset: ends[0].offset / 2 }];
+    // What was written just now is not old; what was read from the beginning as of a time is not gone before a later one.
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+    assert_eq!(log.trim(8, &floor, long_ago).unwrap(), []);
+    drop(log.reading_whole(7));
+    assert_eq!(log.trim(7, &floor, later).unwrap(), []);
+    let begins = log.trim(8, &floor, later).unwrap();
+    assert_eq!((begins.len(), begins[0].partition), (1, 0));
+    let begin = begins[0].offset;
+    assert!(0 < begin && begin <= floor[0].offset, "{begin}");
+    assert_eq!(log.begins(), [begins[0].clone(), Position { partition: 1, offset: 0 }]);
+    let why = log.read(0, begin - 1).unwrap_err().to_string();
+    assert!(why.contains(&format!("the log begins at {begin}")), "{why}");
+    let kept = |records: Vec<Record>| {
+        let mut kept: Vec<Record> =
+            records.into_iter().filter(|r| r.partition == 1 || r.offset >= begin).collect();
+        kept.sort_by_key(|r| (r.partition, r.offset));
+        kept
+    };
+    let expected = kept(whole);
+    let read = |log: &Log| {
+        let mut reader = log.reader();
+        reader.seek(&log.begins()).unwrap();
+        let mut all = vec![];
+        while reader.has_backlog() {
+            all.extend(reader.poll(1_000).unwrap());
+        }
+        kept(all)
+    };
+    assert!(first.iter().all(|record| record.offset < begin));
+    assert!(slow.poll_partition(0, 100).unwrap().iter().all(|record| record.offset < begin));
+    assert_eq!(read(&log), expected);
+    drop((slow, log));
+    let (log, repairs) = open(dir.path(), config(2, 2_000));
+    assert_eq!((repairs, read(&log)), (vec![], expected));
+    // The last file stays, whatever is below the floor.
+    log.trim(8, &ends, later).unwrap();
+    assert_eq!((files(dir.path(), 0).len(), log.ends()), (1, ends));
+}
