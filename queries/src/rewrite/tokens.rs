@@ -8,6 +8,11 @@ use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenize
 pub(crate) fn clean(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, DeclareError> {
     let tokens = worded(quoted(tokens));
     refuse_window_close(&tokens)?;
+    Ok(windowed(tokens))
+}
+
+/// The arguments of windows in FROM.
+fn windowed(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut cleaned = Vec::with_capacity(tokens.len());
     let mut rest = tokens.into_iter().peekable();
     while let Some(token) = rest.next() {
@@ -31,11 +36,11 @@ pub(crate) fn clean(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, De
         }
         // A window's table may be another window.
         let first = arguments.first().cloned();
-        let inner = clean(arguments.into_iter().skip(1).collect())?;
+        let inner = windowed(arguments.into_iter().skip(1).collect());
         cleaned.extend(first);
         cleaned.extend(table_argument(inner));
     }
-    Ok(cleaned)
+    cleaned
 }
 
 fn is_word(token: &Token, text: &str) -> bool {
