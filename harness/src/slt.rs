@@ -226,7 +226,8 @@ fn run_pass(
 }
 
 fn dialect_of(file: &Path) -> Dialect {
-    match file.components().any(|part| part.as_os_str().to_string_lossy().contains("datafusion")) {
+    let full = std::path::absolute(file).unwrap_or(file.to_path_buf());
+    match full.components().any(|part| part.as_os_str().to_string_lossy().contains("datafusion")) {
         true => Dialect::Datafusion,
         false => Dialect::Postgres,
     }

@@ -6,6 +6,7 @@ pub mod system;
 pub use journal::Change;
 
 use crate::declare::{self, Kind, Statement};
+use crate::lower::jsonb;
 use crate::lower::planner::{Relation, Relations};
 use crate::lower::{self, Compiled};
 use crate::rewrite::functions::{self, Function, Functions};
@@ -355,26 +356,32 @@ impl Catalogue {
     }
 
     pub(crate) fn relations(&self) -> Relations {
-        let relation = |entry: &Entry| match &entry.declared {
+        let mut all = Relations::new();
+        let relation = |entry: &Entry, known: &Relations| match &entry.declared {
             Declared::Table(mapping) => {
                 let key = match &mapping.table.mode {
                     Mode::Changes { key } => key.clone(),
                     Mode::Append | Mode::Latest { .. } => vec![],
                 };
-                Relation { schema: mapping.table.schema.clone(), query: None, key }
+                let jsonb = jsonb::declared(&entry.sql);
+                Relation { schema: mapping.table.schema.clone(), query: None, key, jsonb }
             }
             Declared::View { query, .. } => {
                 let schema: Schema = query.schema().as_arrow().clone();
-                Relation { schema: Arc::new(schema), query: Some(query.as_ref().clone()), key: vec![] }
+                // It is planned with its query in its place, which says it.
+                let query = Some(query.as_ref().clone());
+                Relation { schema: Arc::new(schema), query, key: vec![], jsonb: vec![] }
             }
             Declared::MaterializedView(compiled) => {
-                Relation { schema: compiled.view.schema.clone(), query: None, key: vec![] }
+                let jsonb = jsonb::columns(&compiled.logical, known);
+                Relation { schema: compiled.view.schema.clone(), query: None, key: vec![], jsonb }
             }
         };
-        self.entries
-            .iter()
-            .map(|entry| (entry.declared.name().to_string(), Arc::new(relation(entry))))
-            .collect()
+        for entry in &self.entries {
+            let found = relation(entry, &all);
+            all.insert(entry.declared.name().to_string(), Arc::new(found));
+        }
+        all
     }
 
     /// The columns that no two rows of a table or a materialized view share.

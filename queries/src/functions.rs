@@ -29,6 +29,7 @@ mod template;
 mod text;
 
 pub(crate) use json::{Part, json_form, parts};
+pub(crate) use operators::is_json;
 pub(crate) use rewrite::{common_number, orders};
 
 /// What intervals are compared and summed by.

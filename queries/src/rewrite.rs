@@ -8,6 +8,8 @@
 //! | `elements` | functions that give rows: written as UNNEST of a list |
 //! | `values` | VALUES with floats and other numbers in one column |
 //! | `collected` | ARRAY(SELECT ..) and aggregates of JSON: written with others |
+//! | `excluded` | EXCLUDE of a frame: written with the frames around it |
+//! | `hypothetical` | RANK(x) WITHIN GROUP and its kin, percentiles of an array: written with others |
 //! | `paired` | (a, b) IN (SELECT ..): written as EXISTS |
 //! | `spellings` | OVERLAPS, COLLATE, `num_nulls` and the like |
 //! | `clock` | current_date, localtimestamp and the like: written with now() |
@@ -16,7 +18,9 @@ mod clock;
 mod collected;
 pub mod ddl;
 pub(crate) mod elements;
+mod excluded;
 pub mod functions;
+mod hypothetical;
 mod paired;
 mod spellings;
 pub(crate) mod tokens;
@@ -73,6 +77,8 @@ impl VisitorMut for Rewriter {
         let rewritten = clock::rewrite(expr)
             .and_then(|()| spellings::rewrite(expr))
             .and_then(|()| paired::rewrite(expr))
+            .and_then(|()| excluded::rewrite(expr))
+            .and_then(|()| hypothetical::rewrite(expr))
             .and_then(|()| collected::rewrite(expr));
         flow(rewritten)
     }
@@ -83,6 +89,38 @@ fn flow(found: Result<(), DeclareError>) -> ControlFlow<DeclareError> {
         Ok(()) => ControlFlow::Continue(()),
         Err(why) => ControlFlow::Break(why),
     }
+}
+
+/// A query that cannot be planned as it is, with other spellings: `ARRAY[..]` as a call, since DataFusion forgets the query around a
+/// list that is written as one, and `document['key']` with `->`. Whether there is any.
+pub(crate) fn called(query: &mut Query) -> bool {
+    let mut found = false;
+    let flow: ControlFlow<()> = ast::visit_expressions_mut(query, |expr| {
+        let written = match expr {
+            Expr::Array(list) if !list.elem.is_empty() => call("make_array", &list.elem).ok(),
+            Expr::CompoundFieldAccess { root, access_chain } => member(root, access_chain),
+            _ => None,
+        };
+        if let Some(written) = written {
+            *expr = written;
+            found = true;
+        }
+        ControlFlow::Continue(())
+    });
+    found && flow.is_continue()
+}
+
+/// A member of a document.
+fn member(root: &Expr, steps: &[ast::AccessExpr]) -> Option<Expr> {
+    let keys = steps.iter().map(|step| match step {
+        ast::AccessExpr::Subscript(ast::Subscript::Index { index }) => Some(index),
+        _ => None,
+    });
+    let keys = keys.collect::<Option<Vec<_>>>()?;
+    let is_text = |expr: &Expr| matches!(expr, Expr::Value(value) if matches!(value.value, ast::Value::SingleQuotedString(_)));
+    keys.first().filter(|key| is_text(key))?;
+    let path: Vec<String> = keys.iter().map(|key| format!(" -> {key}")).collect();
+    expression(&format!("({root}{})", path.concat())).ok()
 }
 
 /// A text of our own as syntax, without places: they would not be those of the author's text.
@@ -231,6 +269,18 @@ mod tests {
                  FROM t WHERE ts IS NOT NULL) AS __marked) AS __numbered) AS t",
             ),
             ("SELECT current_date", "SELECT CAST(now() AS DATE) AS current_date"),
+            (
+                "SELECT a BETWEEN !! 2 + b AND 1, a NOT BETWEEN !! 2 AND 1",
+                "SELECT (a BETWEEN 2 + b AND 1 OR a BETWEEN 1 AND 2 + b), NOT (a BETWEEN 2 AND 1 OR a BETWEEN 1 AND 2)",
+            ),
+            (
+                "SELECT rank(3) WITHIN GROUP (ORDER BY a DESC) FROM t",
+                "SELECT (count(*) FILTER (WHERE ((true AND ((a) > (3) OR (a) IS NULL)))) + 1) AS rank FROM t",
+            ),
+            (
+                "SELECT count(*) OVER (ORDER BY a, __frame_without('current') ROWS 1 PRECEDING) FROM t",
+                "SELECT (count(*) OVER (ORDER BY a ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING)) AS count FROM t",
+            ),
             (
                 "VALUES (1.5, 1), (-2, 2), ('NaN'::float8, NULL)",
                 "VALUES (CAST(1.5 AS DOUBLE PRECISION), 1), (CAST(-2 AS DOUBLE PRECISION), 2), ('NaN'::FLOAT8, NULL)",

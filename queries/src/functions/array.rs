@@ -44,6 +44,8 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
                 Ok(Arc::new(ListArray::try_new(field.clone(), offsets, values, None)?))
             },
         ),
+        native("array_ndims", Takes::Forms(&[&[List]]), |_| DataType::Int32, dimensions),
+        native("trim_array", Takes::Forms(&[&[List, Integer]]), |types| types[0].clone(), trimmed),
         native(
             "array_fill",
             Takes::Forms(&[&[Any, List]]),
@@ -68,6 +70,45 @@ fn length(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
         Ok((dimension >= 1 && !values.is_empty()).then_some(values.len() as i32))
     })?;
     Ok(Arc::new(found.into_iter().collect::<Int32Array>()))
+}
+
+/// How many dimensions there are; NULL where there are no elements.
+fn dimensions(columns: &[ArrayRef], rows: usize, _to: &DataType) -> Result<ArrayRef> {
+    let lists = columns[0].as_list::<i32>();
+    let found = strict(columns, rows, |i| {
+        let (mut values, mut count) = (lists.value(i), 0);
+        while !values.is_empty() {
+            count += 1;
+            values = match values.as_list_opt::<i32>() {
+                Some(inner) if inner.is_valid(0) => inner.value(0),
+                _ => break,
+            };
+        }
+        Ok((count > 0).then_some(count))
+    })?;
+    Ok(Arc::new(found.into_iter().collect::<Int32Array>()))
+}
+
+/// Without the last elements.
+fn trimmed(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
+    let DataType::List(field) = to else { return fail("trim_array answers with a list") };
+    let (lists, less) = (columns[0].as_list::<i32>(), columns[1].as_primitive::<Int64Type>());
+    let kept = strict(columns, rows, |i| {
+        let values = lists.value(i);
+        match usize::try_from(less.value(i)).ok().and_then(|less| values.len().checked_sub(less)) {
+            Some(length) => Ok(Some(values.slice(0, length))),
+            None => fail(format!("number of elements to trim must be between 0 and {}", values.len())),
+        }
+    })?;
+    let offsets =
+        arrow::buffer::OffsetBuffer::from_lengths(kept.iter().map(|v| v.as_ref().map_or(0, |v| v.len())));
+    let nulls = kept.iter().map(Option::is_some).collect();
+    let values: Vec<&dyn Array> = kept.iter().flatten().map(|values| values.as_ref()).collect();
+    let values = match values.as_slice() {
+        [] => new_empty_array(field.data_type()),
+        values => arrow::compute::concat(values)?,
+    };
+    Ok(Arc::new(ListArray::try_new(field.clone(), offsets, values, Some(nulls))?))
 }
 
 fn fill(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {

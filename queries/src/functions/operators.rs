@@ -1,6 +1,7 @@
 //! Operators that DataFusion does not plan as PostgreSQL does.
 use super::rewrite::{call, datetimes};
 use super::{json, text};
+use crate::lower::jsonb::MARK;
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -38,6 +39,8 @@ impl ExprPlanner for Operators {
             }
             _ => (left, right),
         };
+        let marked = |e: &Expr| e.metadata(schema).is_ok_and(|known| known.inner().contains_key(MARK));
+        let jsonb = |e: &Expr| is_json(e) || marked(e);
         let list = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_nested());
         let function = match op {
             BinaryOperator::Arrow => json::element(),
@@ -51,8 +54,8 @@ impl ExprPlanner for Operators {
             BinaryOperator::ArrowAt if !list(&left) && !list(&right) => {
                 return Ok(PlannerResult::Planned(call(json::contains(), vec![right, left])));
             }
-            BinaryOperator::StringConcat if is_json(&left) || is_json(&right) => json::concat(),
-            BinaryOperator::Minus if is_json(&left) => json::without(),
+            BinaryOperator::StringConcat if jsonb(&left) || jsonb(&right) => json::concat(),
+            BinaryOperator::Minus if jsonb(&left) => json::without(),
             BinaryOperator::HashMinus => json::without_path(),
             BinaryOperator::PGStartsWith => text::starts_with(),
             BinaryOperator::PGOverlap if list(&left) => {
@@ -82,7 +85,7 @@ fn narrowed(literal: Expr, beside: &Expr, schema: &DFSchema) -> Expr {
 }
 
 /// Whether an expression is json by how it was made, since json is text to DataFusion.
-fn is_json(expr: &Expr) -> bool {
+pub(crate) fn is_json(expr: &Expr) -> bool {
     match expr {
         Expr::Alias(alias) => is_json(&alias.expr),
         Expr::ScalarFunction(function) => {

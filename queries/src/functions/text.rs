@@ -14,6 +14,8 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     vec![
         native("lpad", pad, text, |c, n, _| padded(c, n, "lpad")),
         native("rpad", pad, text, |c, n, _| padded(c, n, "rpad")),
+        native("upper", Takes::Forms(&[&[Text]]), text, |c, n, _| cased(c, n, &char::to_uppercase)),
+        native("lower", Takes::Forms(&[&[Text]]), text, |c, n, _| cased(c, n, &char::to_lowercase)),
         native("repeat", Takes::Forms(&[&[Text, Integer]]), text, repeat),
         native("uuid_in", Takes::Forms(&[&[Text]]), text, uuid),
         native(
@@ -57,6 +59,19 @@ fn text(columns: &[ArrayRef], k: usize) -> &StringArray {
 
 fn number(columns: &[ArrayRef], k: usize) -> &Int64Array {
     columns[k].as_primitive()
+}
+
+/// Each character in another case, where that is one character too.
+fn cased<I: ExactSizeIterator<Item = char>>(
+    columns: &[ArrayRef],
+    rows: usize,
+    other: &dyn Fn(char) -> I,
+) -> Result<ArrayRef> {
+    let one = |c: char| {
+        let mut found = other(c);
+        if found.len() == 1 { found.next().unwrap_or(c) } else { c }
+    };
+    answer(strict(columns, rows, |i| Ok(Some(text(columns, 0).value(i).chars().map(one).collect())))?)
 }
 
 fn padded(columns: &[ArrayRef], rows: usize, name: &str) -> Result<ArrayRef> {

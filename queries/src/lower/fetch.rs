@@ -30,7 +30,7 @@ impl VisitorMut for Fetches {
                     ControlFlow::Continue(())
                 }
                 None => ControlFlow::Break(
-                    "FETCH .. WITH TIES takes a plain SELECT with ORDER BY, without DISTINCT and OFFSET: else keep the rows where RANK() OVER (ORDER BY ..) <= n".into(),
+                    "FETCH .. WITH TIES takes a plain SELECT with ORDER BY, without DISTINCT and LIMIT: else keep the rows where RANK() OVER (ORDER BY ..) <= n".into(),
                 ),
             };
         }
@@ -63,7 +63,16 @@ fn by_rank(query: &Query, count: &Expr) -> Option<Query> {
     let OrderByKind::Expressions(keys) = inner.order_by.take()?.kind else { return None };
     let SetExpr::Select(select) = inner.body.as_mut() else { return None };
     let distinct = !matches!(select.distinct, None | Some(Distinct::All));
-    if distinct || query.limit_clause.is_some() || !query.locks.is_empty() {
+    let skipped = match inner.limit_clause.take() {
+        None => None,
+        Some(LimitClause::LimitOffset { limit: None, offset: Some(offset), limit_by })
+            if limit_by.is_empty() =>
+        {
+            Some(offset.value)
+        }
+        Some(_) => return None,
+    };
+    if distinct || !query.locks.is_empty() {
         return None;
     }
     let mut list = vec![];
@@ -71,16 +80,22 @@ fn by_rank(query: &Query, count: &Expr) -> Option<Query> {
         key.expr = meant(key.expr, &select.projection)?;
         list.push(key.to_string());
     }
-    let rank = format!("SELECT rank() OVER (ORDER BY {}) AS \"{RANK}\"", list.join(", "));
+    let keys = list.join(", ");
+    let rank = format!(
+        "SELECT rank() OVER (ORDER BY {keys}) AS \"{RANK}\", row_number() OVER (ORDER BY {keys}) AS \"{PLACE}\""
+    );
     let SetExpr::Select(ranking) = *text::query(&rank).ok()?.body else { return None };
     select.projection.extend(ranking.projection);
-    let outer =
-        format!("SELECT * FROM ({inner}) AS \"?ties?\" WHERE \"{RANK}\" <= {count} ORDER BY \"{RANK}\"");
+    let kept = match skipped {
+        None => format!("\"{RANK}\" <= {count}"),
+        Some(skipped) => format!("\"{RANK}\" <= ({skipped}) + ({count}) AND \"{PLACE}\" > ({skipped})"),
+    };
+    let outer = format!("SELECT * FROM ({inner}) AS \"?ties?\" WHERE {kept} ORDER BY \"{RANK}\"");
     let mut outer = text::query(&outer).ok()?;
     if let SetExpr::Select(select) = outer.body.as_mut() {
         let opt_except = Some(ExceptSelectItem {
             first_element: Ident::with_quote('"', RANK),
-            additional_elements: vec![],
+            additional_elements: vec![Ident::with_quote('"', PLACE)],
         });
         let options = WildcardAdditionalOptions { opt_except, ..WildcardAdditionalOptions::default() };
         select.projection = vec![SelectItem::Wildcard(options)];
@@ -90,6 +105,7 @@ fn by_rank(query: &Query, count: &Expr) -> Option<Query> {
 }
 
 const RANK: &str = "?rank?";
+const PLACE: &str = "?place?";
 
 /// What a key of ORDER BY means: the number of a column, the name of an output column, or else an expression of the input.
 fn meant(key: Expr, list: &[SelectItem]) -> Option<Expr> {

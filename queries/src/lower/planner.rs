@@ -3,6 +3,7 @@ mod casts;
 mod pushdown;
 
 use super::aggregate::{functions as aggregates, meaning, sets};
+use super::jsonb::{Told, forgotten};
 use super::recursive::{self, Held};
 use super::{clock, lateral, lists};
 use crate::DeclareError;
@@ -51,19 +52,8 @@ pub(crate) struct Relation {
     pub(crate) query: Option<LogicalPlan>,
     /// Its primary key, if it has one.
     pub(crate) key: Vec<usize>,
-}
-
-/// A relation that says its key, so that its other columns may stand beside it where a query is grouped by it.
-struct Keyed(Arc<Relation>, Constraints);
-
-impl TableSource for Keyed {
-    fn schema(&self) -> SchemaRef {
-        self.0.schema()
-    }
-
-    fn constraints(&self) -> Option<&Constraints> {
-        Some(&self.1)
-    }
+    /// Its columns of jsonb, where they are known.
+    pub(crate) jsonb: Vec<usize>,
 }
 
 impl TableSource for Relation {
@@ -139,11 +129,13 @@ impl ContextProvider for Names<'_> {
         }
         let found = name.schema().is_none().then(|| self.relations.get(name.table())).flatten();
         if let Some(relation) = found {
-            if self.keyed && !relation.key.is_empty() {
-                let key = Constraints::new_unverified(vec![Constraint::PrimaryKey(relation.key.clone())]);
-                return Ok(Arc::new(Keyed(relation.clone(), key)));
-            }
-            return Ok(relation.clone());
+            // So that its other columns may stand beside its key where a query is grouped by it.
+            let key = (self.keyed && !relation.key.is_empty())
+                .then(|| Constraints::new_unverified(vec![Constraint::PrimaryKey(relation.key.clone())]));
+            return Ok(match key.is_some() || !relation.jsonb.is_empty() {
+                true => Arc::new(Told::new(relation, key)),
+                false => relation.clone(),
+            });
         }
         let hint = match nearest(name.table(), self.relations.keys().map(String::as_str)) {
             Some(near) => format!("did you mean {near:?}?"),
@@ -243,11 +235,18 @@ pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan
             false => Err(why),
         })
         .or_else(|why| match crate::rewrite::elements::valued(&mut query) {
+            true => SqlToRel::new(names)
+                .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))
+                .map_err(|_| why),
+            false => Err(why),
+        })
+        .or_else(|why| match crate::rewrite::called(&mut query) {
             true => {
                 SqlToRel::new(names).sql_statement_to_plan(Statement::Query(Box::new(query))).map_err(|_| why)
             }
             false => Err(why),
         })
+        .and_then(|plan| forgotten(plan, names.relations.values().any(|relation| !relation.jsonb.is_empty())))
         .and_then(meaning::as_in_postgres)
         .and_then(lateral::attached)
         .and_then(clock::placed)

@@ -17,18 +17,31 @@ use std::sync::Arc;
 
 /// The plan with total orders where they matter, and without orders where they do not.
 pub(super) fn total(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let cut = plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Limit(limit) => limited(limit),
-        LogicalPlan::Aggregate(_) => super::aggregate::meaning::in_order(node),
-        _ => Ok(Transformed::no(node)),
-    })?;
-    let plain = cut.data.transform_up_with_subqueries(|node| match node {
+    let plain = cuts(plan)?.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Sort(Sort { fetch: None, input, .. }) => {
             Ok(Transformed::yes(Arc::unwrap_or_clone(input)))
         }
         _ => Ok(Transformed::no(node)),
     })?;
-    let placed = plain.data.transform_up_with_subqueries(|node| match node {
+    windows(plain.data)
+}
+
+/// The plan of a query that is answered once: the same total orders as in a view, and the order in which it is to be answered.
+pub(crate) fn settled(plan: LogicalPlan) -> Result<LogicalPlan> {
+    windows(cuts(plan)?)
+}
+
+fn cuts(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let cut = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Limit(limit) => limited(limit),
+        LogicalPlan::Aggregate(_) => super::aggregate::meaning::in_order(node),
+        _ => Ok(Transformed::no(node)),
+    })?;
+    Ok(cut.data)
+}
+
+fn windows(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let placed = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Window(window) => in_order(window),
         _ => Ok(Transformed::no(node)),
     })?;

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, Win
 use std::sync::Arc;
 
 /// The plan with these functions in the place of others.
-pub(super) fn said(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
+pub(crate) fn said(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
     let said = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Window(window) => rewritten(window),
         // What a node gives follows from what it reads.
@@ -21,7 +21,7 @@ pub(super) fn said(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
 }
 
 fn rewritten(window: Window) -> Result<Transformed<LogicalPlan>> {
-    let (mut list, mut extra, mut defaults) = (vec![], vec![], vec![]);
+    let (mut list, mut extra, mut defaults, mut reals) = (vec![], vec![], vec![], vec![]);
     for (i, expr) in window.window_expr.iter().enumerate() {
         // Others refer to the column by the text of its expression, which changes.
         let name = expr.schema_name().to_string();
@@ -30,6 +30,11 @@ fn rewritten(window: Window) -> Result<Transformed<LogicalPlan>> {
             continue;
         };
         widen(&mut call, &window)?;
+        if let ("sum", [value]) = (call.fun.name(), call.params.args.as_slice())
+            && type_of(value, window.input.schema())? == DataType::Float32
+        {
+            reals.push((i, name.clone()));
+        }
         if let Some(default) = computed_default(&mut call) {
             let mut there = call.clone();
             there.params.args[0] = lit(true);
@@ -47,7 +52,7 @@ fn rewritten(window: Window) -> Result<Transformed<LogicalPlan>> {
     list.extend(extra);
     let width = window.input.schema().fields().len();
     let plan = LogicalPlan::Window(Window::try_new(list, window.input)?);
-    if defaults.is_empty() {
+    if defaults.is_empty() && reals.is_empty() {
         return Ok(Transformed::yes(plan));
     }
     let columns = plan.schema().columns();
@@ -58,6 +63,9 @@ fn rewritten(window: Window) -> Result<Transformed<LogicalPlan>> {
         let data_type = value.get_type(plan.schema())?;
         let filled = when(there.is_null(), cast(default, data_type)).otherwise(value)?;
         project[width + i] = filled.alias(name);
+    }
+    for (i, name) in reals {
+        project[width + i] = cast(project[width + i].clone(), DataType::Float32).alias(name);
     }
     Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(project, Arc::new(plan))?)))
 }

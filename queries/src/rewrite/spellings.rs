@@ -1,7 +1,9 @@
-//! Expressions of PostgreSQL that mean what others say: OVERLAPS, COLLATE, `num_nulls`, `date(x)`, and numbers of columns in ROLLUP.
+//! Expressions of PostgreSQL that mean what others say: OVERLAPS, COLLATE, BETWEEN SYMMETRIC, `num_nulls`, `date(x)`, and numbers of columns in ROLLUP.
 use super::{expression, function_name, plain_arguments};
 use crate::DeclareError;
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, GroupByExpr, Ident, Select, SelectItem, Value};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, GroupByExpr, Ident, Select, SelectItem, UnaryOperator, Value,
+};
 
 /// Rewrites an expression whose parts are rewritten.
 pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
@@ -25,6 +27,11 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
             }
             format!("({inner})")
         }
+        Expr::Between { expr: value, negated, low, high } => {
+            let Some(low) = symmetric(low) else { return Ok(()) };
+            let not = if *negated { "NOT " } else { "" };
+            format!("{not}({value} BETWEEN {low} AND {high} OR {value} BETWEEN {high} AND {low})")
+        }
         Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } => match (left.as_ref(), right.as_ref())
         {
             (Expr::Tuple(a), Expr::Tuple(b)) => match (a.as_slice(), b.as_slice()) {
@@ -39,10 +46,33 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
     Ok(())
 }
 
+/// The first end of BETWEEN SYMMETRIC, which a mark says; none of another BETWEEN.
+fn symmetric(low: &Expr) -> Option<Expr> {
+    let mut low = low.clone();
+    let mut at = &mut low;
+    loop {
+        match at {
+            Expr::UnaryOp { op: UnaryOperator::PGPrefixFactorial, expr } => {
+                let inner = expr.as_ref().clone();
+                *at = inner;
+                return Some(low);
+            }
+            Expr::BinaryOp { left, .. } => at = left,
+            Expr::Cast { expr, .. } => at = expr,
+            _ => return None,
+        }
+    }
+}
+
 /// A column without a name has that of what is about to be rewritten.
 pub(super) fn name(item: &mut SelectItem) {
     let SelectItem::UnnamedExpr(expr) = item else { return };
     let name = match expr {
+        Expr::Function(call) if super::excluded::mark(call).is_some() || super::hypothetical::is(call) => {
+            let alias = Ident::new(function_name(&call.name));
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            return;
+        }
         Expr::Function(call) => function_name(&call.name),
         Expr::BinaryOp { op: BinaryOperator::Overlaps, .. } => "overlaps".into(),
         _ => return,

@@ -1,12 +1,18 @@
 //! What PostgreSQL's grammar does not have, changed before the parser: Flink's table arguments, and names in backquotes.
 use crate::DeclareError;
+use crate::declare::dialect::POSTGRES;
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenizer, Word};
 
 /// The tokens of a statement in PostgreSQL's grammar.
 pub(crate) fn clean(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, DeclareError> {
-    let tokens = quoted(tokens);
+    let tokens = worded(quoted(tokens));
     refuse_window_close(&tokens)?;
+    Ok(windowed(tokens))
+}
+
+/// The arguments of windows in FROM.
+fn windowed(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut cleaned = Vec::with_capacity(tokens.len());
     let mut rest = tokens.into_iter().peekable();
     while let Some(token) = rest.next() {
@@ -30,11 +36,11 @@ pub(crate) fn clean(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, De
         }
         // A window's table may be another window.
         let first = arguments.first().cloned();
-        let inner = clean(arguments.into_iter().skip(1).collect())?;
+        let inner = windowed(arguments.into_iter().skip(1).collect());
         cleaned.extend(first);
         cleaned.extend(table_argument(inner));
     }
-    Ok(cleaned)
+    cleaned
 }
 
 fn is_word(token: &Token, text: &str) -> bool {
@@ -106,6 +112,111 @@ fn quoted(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     cleaned
 }
 
+/// The function that marks the frame of a window function as one without some of its rows; it stands as the last key of the order.
+pub(super) const EXCLUDED: &str = "__frame_without";
+
+/// Phrases of PostgreSQL that the parser does not read: `TABLE t`, `BETWEEN SYMMETRIC`, `TRIM(LEADING FROM x)`, `GROUP BY ()` and
+/// `EXCLUDE ..` of a frame.
+fn worded(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    const FIRST: [&str; 5] = ["table", "symmetric", "trim", "exclude", "group"];
+    if !tokens.iter().any(|token| FIRST.iter().any(|text| is_word(&token.token, text))) {
+        return tokens;
+    }
+    let places: Vec<usize> = (0..tokens.len()).filter(|i| !is_blank(&tokens[*i])).collect();
+    let mut changes: Vec<(usize, usize, String)> = vec![];
+    for (n, place) in places.iter().enumerate() {
+        let at = |step: isize| {
+            let n = usize::try_from(n as isize + step).ok()?;
+            places.get(n).map(|place| &tokens[*place].token)
+        };
+        let word = |step: isize, text: &str| at(step).is_some_and(|token| is_word(token, text));
+        let is = |step: isize, token: &Token| at(step) == Some(token);
+        let mut change =
+            |until: usize, text: &str| changes.push((*place, places[n + until] + 1, text.into()));
+        if word(0, "table") && matches!(at(1), Some(Token::Word(_))) {
+            let set = ["union", "except", "intersect", "as"].iter().any(|text| word(-1, text));
+            let all = word(-1, "all") && !word(-2, "select");
+            let open = is(-1, &Token::LParen)
+                && !matches!(at(-2), Some(token) if is_window(token) || is_argument(token));
+            let ends = at(2).is_none_or(|token| *token != Token::LParen);
+            if (n == 0 || set || all || open) && ends {
+                change(0, "SELECT * FROM");
+            }
+        } else if word(0, "symmetric") && word(-1, "between") {
+            // An operator that PostgreSQL no longer has.
+            change(0, "!!");
+        } else if word(0, "trim")
+            && is(1, &Token::LParen)
+            && is_word_of(at(2), &["leading", "trailing", "both"])
+            && word(3, "from")
+        {
+            let blank = at(2).map(|token| format!("trim({token} ' ' FROM")).unwrap_or_default();
+            change(3, &blank);
+        } else if word(0, "group") && word(1, "by") && is(2, &Token::LParen) && is(3, &Token::RParen) {
+            change(3, "GROUP BY GROUPING SETS (())");
+        } else if word(0, "exclude") && word(1, "no") && word(2, "others") && is(3, &Token::RParen) {
+            change(2, "");
+        } else if word(0, "exclude") && (word(1, "group") || word(1, "ties")) && is(2, &Token::RParen)
+            || word(0, "exclude") && word(1, "current") && word(2, "row") && is(3, &Token::RParen)
+        {
+            let (what, length) = match at(1) {
+                Some(token) if is_word(token, "current") => ("current", 2),
+                Some(token) if is_word(token, "group") => ("group", 1),
+                _ => ("ties", 1),
+            };
+            if let Some((frame, ordered)) = frame_before(&tokens, &places[..n]) {
+                change(length, "");
+                let mark = format!("{EXCLUDED}('{what}') ");
+                let lead = if ordered { ", " } else { "ORDER BY " };
+                changes.push((frame, frame, format!("{lead}{mark}")));
+            }
+        }
+    }
+    changes.sort_by_key(|(from, until, _)| (*from, *until));
+    let (mut written, mut next) = (Vec::with_capacity(tokens.len()), 0);
+    for (from, until, text) in changes {
+        if from < next {
+            continue;
+        }
+        written.extend_from_slice(&tokens[next..from]);
+        let own = Tokenizer::new(&POSTGRES, &text).tokenize().unwrap_or_default();
+        let span = tokens[from].span;
+        written.extend(own.into_iter().map(|token| TokenWithSpan { token, span }));
+        next = until;
+    }
+    written.extend_from_slice(&tokens[next..]);
+    written
+}
+
+fn is_word_of(token: Option<&Token>, texts: &[&str]) -> bool {
+    token.is_some_and(|token| texts.iter().any(|text| is_word(token, text)))
+}
+
+/// Whether a word before a parenthesis is a name of ours to call, so that what is inside are arguments.
+fn is_argument(token: &Token) -> bool {
+    is_word(token, "table") || is_word(token, "descriptor")
+}
+
+/// Where the frame begins in which the last of these places stands, and whether there is an ORDER BY before it.
+fn frame_before(tokens: &[TokenWithSpan], places: &[usize]) -> Option<(usize, bool)> {
+    let (mut depth, mut frame) = (0usize, None);
+    for place in places.iter().rev() {
+        match &tokens[*place].token {
+            Token::RParen => depth += 1,
+            Token::LParen if depth == 0 => return frame.map(|frame| (frame, false)),
+            Token::LParen => depth -= 1,
+            token
+                if depth == 0 && frame.is_none() && is_word_of(Some(token), &["rows", "range", "groups"]) =>
+            {
+                frame = Some(*place);
+            }
+            token if depth == 0 && is_word(token, "order") => return frame.map(|frame| (frame, true)),
+            _ => {}
+        }
+    }
+    None
+}
+
 fn refuse_window_close(tokens: &[TokenWithSpan]) -> Result<(), DeclareError> {
     let words: Vec<&Token> = tokens.iter().filter(|token| !is_blank(token)).map(|t| &t.token).collect();
     let wanted = ["emit", "on", "window", "close"];
@@ -136,6 +247,23 @@ mod tests {
             (
                 "SELECT * FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '10' SECOND))",
                 "SELECT * FROM TABLE(TUMBLE( bid, DESCRIPTOR(\"dateTime\"), INTERVAL '10' SECOND))",
+            ),
+            ("TABLE t", "SELECT * FROM t"),
+            ("CREATE TABLE a AS TABLE b", "CREATE TABLE a AS SELECT * FROM b"),
+            ("SELECT a BETWEEN SYMMETRIC 2 AND 1", "SELECT a BETWEEN !! 2 AND 1"),
+            ("SELECT count(*) FROM t GROUP BY ()", "SELECT count(*) FROM t GROUP BY GROUPING SETS (())"),
+            ("SELECT trim(leading from a)", "SELECT trim(leading ' ' FROM a)"),
+            (
+                "SELECT sum(a) OVER (PARTITION BY f(b) ORDER BY c ROWS 2 PRECEDING EXCLUDE CURRENT ROW)",
+                "SELECT sum(a) OVER (PARTITION BY f(b) ORDER BY c , __frame_without('current') ROWS 2 PRECEDING )",
+            ),
+            (
+                "SELECT sum(a) OVER (ROWS 2 PRECEDING EXCLUDE TIES), * EXCLUDE (a)",
+                "SELECT sum(a) OVER (ORDER BY __frame_without('ties') ROWS 2 PRECEDING ), * EXCLUDE (a)",
+            ),
+            (
+                "SELECT sum(a) OVER (ROWS 2 PRECEDING EXCLUDE NO OTHERS)",
+                "SELECT sum(a) OVER (ROWS 2 PRECEDING )",
             ),
             (
                 "SELECT * FROM TABLE(SESSION(TABLE t PARTITION BY a, b, DESCRIPTOR(ts), INTERVAL '5' MINUTES))",

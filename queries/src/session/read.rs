@@ -8,6 +8,8 @@ use crate::lower::clock;
 use crate::lower::names::shown;
 use crate::lower::planner::{self, Relation};
 use crate::lower::repeated::bounded;
+use crate::lower::spelled::spelled_out;
+use crate::lower::{ties, windowed};
 use crate::rewrite::functions;
 use crate::{Catalogue, DeclareError, Declared};
 use arrow::array::RecordBatch;
@@ -65,7 +67,7 @@ impl Inner {
         let catalogue = self.host.catalogue();
         let mut query = query;
         functions::expand(&mut query, catalogue.functions())?;
-        let plan = planner::plan(query, &catalogue.relations())?;
+        let plan = windowed::said(planner::plan(query, &catalogue.relations())?)?;
         let types = plan.get_parameter_types().map_err(from_datafusion)?;
         let parameter = |n: usize| types.get(&format!("${n}")).cloned();
         let parameters = (1..).map_while(parameter).collect();
@@ -79,18 +81,19 @@ impl Inner {
         functions::expand(&mut query, catalogue.functions())?;
         let mut relations = catalogue.relations();
         for (name, (schema, _)) in &given.overlay {
-            let relation = Relation { schema: schema.clone(), query: None, key: vec![] };
+            let relation = Relation { schema: schema.clone(), query: None, key: vec![], jsonb: vec![] };
             relations.insert(name.clone(), Arc::new(relation));
         }
         let now = given.at.or_else(|| self.memory.read().time()).unwrap_or(0);
-        let mut plan = clock::at(planner::plan(query, &relations)?, now).map_err(from_datafusion)?;
+        let plan = windowed::said(planner::plan(query, &relations)?)?;
+        let mut plan = clock::at(plan, now).map_err(from_datafusion)?;
         if let Some(wanted) = &given.wanted {
             plan = with_types(plan, wanted)?;
         }
         if !given.parameters.is_empty() {
             plan = plan.with_param_values(given.parameters.to_vec()).map_err(from_datafusion)?;
         }
-        let plan = planner::analyse(plan)?;
+        let plan = ties::settled(planner::analyse(plan)?).map_err(from_datafusion)?;
         let mut known = given.overlay;
         let wanted: Vec<String> = names(&plan).map_err(from_datafusion)?;
         let wanted: Vec<String> = wanted.into_iter().filter(|name| !known.contains_key(name)).collect();
@@ -101,7 +104,8 @@ impl Inner {
             let rows = rows_of(&read, &name, given.at)?;
             known.insert(name, rows);
         }
-        let plan = checked(plan).and_then(|plan| over_rows(plan, &known)).map_err(from_datafusion)?;
+        let plan = spelled_out(plan).and_then(checked);
+        let plan = plan.and_then(|plan| over_rows(plan, &known)).map_err(from_datafusion)?;
         let schema = as_shown(plan.schema().as_arrow());
         let rows = self.collect(&plan)?;
         let rows = rows.into_iter().map(|batch| renamed(&batch, &schema));

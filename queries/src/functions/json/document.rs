@@ -46,8 +46,12 @@ pub(super) fn key_of<'a>(text: &'a str, key: &str) -> Result<Option<&'a str>> {
 pub(super) fn element_of(text: &str, index: i64) -> Result<Option<&str>> {
     let mut found = vec![];
     if (Reader { text, at: 0 }).elements(|raw| found.push(raw)).is_none() {
-        parse(text)?;
-        return Ok(None);
+        // A scalar stands for a list of it, as it does in PostgreSQL's jsonb.
+        return Ok(match (parse(text)?, index) {
+            (Document::Object(_), _) => None,
+            (_, 0 | -1) => Some(text.trim()),
+            _ => None,
+        });
     }
     let index = if index < 0 { index + found.len() as i64 } else { index };
     Ok(usize::try_from(index).ok().and_then(|i| found.get(i).copied()))

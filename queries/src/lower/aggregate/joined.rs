@@ -1,8 +1,11 @@
-//! `string_agg` with a delimiter that is not the same for all rows: the pairs are collected, and joined in a projection above.
-//! Each value but the first comes after its own delimiter, as in PostgreSQL; a NULL delimiter is none.
+//! Aggregates that are finished in a projection above.
+//!
+//! `string_agg` with a delimiter that is not the same for all rows: the pairs are collected, and joined. Each value but the first comes
+//! after its own delimiter, as in PostgreSQL; a NULL delimiter is none. The sum of reals is a real: it is summed as double precision.
+use super::meaning::type_of;
 use arrow::array::{Array, AsArray, StringBuilder};
 use arrow::datatypes::DataType;
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{DFSchema, Result, exec_err};
 use datafusion::functions_aggregate::array_agg::array_agg_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
@@ -18,7 +21,11 @@ pub(super) fn above(node: Aggregate) -> Result<LogicalPlan> {
     let calls: Vec<Option<AggregateFunction>> =
         node.aggr_expr.iter().map(|e| call(e).filter(joined)).collect();
     let several = node.aggr_expr.iter().filter_map(call).filter(has_one_order).count() > 1;
-    if !several && !calls.iter().flatten().any(has_other_delimiters) {
+    let joins = several || calls.iter().flatten().any(has_other_delimiters);
+    let calls = if joins { calls } else { vec![None; calls.len()] };
+    let real = |expr: &Expr| call(expr).map_or(Ok(false), |call| is_real_sum(&call, node.input.schema()));
+    let reals = node.aggr_expr.iter().map(real).collect::<Result<Vec<bool>>>()?;
+    if !joins && !reals.contains(&true) {
         return Ok(LogicalPlan::Aggregate(node));
     }
     let list = node.aggr_expr.iter().zip(&calls).map(|(expr, call)| match call {
@@ -29,10 +36,14 @@ pub(super) fn above(node: Aggregate) -> Result<LogicalPlan> {
     let groups = node.schema.fields().len() - list.len();
     let below = Aggregate::try_new(node.input, node.group_expr, list)?;
     let columns = below.schema.columns().into_iter().enumerate().map(|(i, column)| {
-        let joined = i >= groups && calls[i - groups].is_some();
         let (relation, name) = (column.relation.clone(), column.name.clone());
         let column = Expr::Column(column);
-        if joined { JOINED.call(vec![column]).alias_qualified(relation, name) } else { column }
+        let finished = match i.checked_sub(groups) {
+            Some(i) if calls[i].is_some() => JOINED.call(vec![column]),
+            Some(i) if reals[i] => cast(column, DataType::Float32),
+            _ => return column,
+        };
+        finished.alias_qualified(relation, name)
     });
     let columns = columns.collect();
     Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(LogicalPlan::Aggregate(below)))?))
@@ -42,6 +53,14 @@ fn call(expr: &Expr) -> Option<AggregateFunction> {
     match expr.clone().unalias() {
         Expr::AggregateFunction(call) => Some(call),
         _ => None,
+    }
+}
+
+/// Whether a call is a sum of reals.
+pub(super) fn is_real_sum(call: &AggregateFunction, input: &DFSchema) -> Result<bool> {
+    match (call.func.name(), call.params.args.as_slice()) {
+        ("sum", [value]) => Ok(type_of(value, input)? == DataType::Float32),
+        _ => Ok(false),
     }
 }
 

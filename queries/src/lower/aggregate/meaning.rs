@@ -3,6 +3,7 @@
 //! | written | means |
 //! |---|---|
 //! | `sum(bigint)` | a numeric, which does not wrap around |
+//! | `sum(real)` | a real |
 //! | `count(a, b)`, `count(DISTINCT a, b)` | the rows in which none of them is NULL |
 //! | `approx_distinct(x)` | `count(DISTINCT x)` |
 //! | `any_value(x)` | the first of the values in their order that is not NULL |
@@ -106,7 +107,9 @@ fn each_call(
 
 fn replaced(expr: &Expr, input: &DFSchema) -> Result<bool> {
     match expr.clone().unalias() {
-        Expr::AggregateFunction(call) => Ok(joined::has_one_order(&call) || meant(&call, input)?.is_some()),
+        Expr::AggregateFunction(call) => Ok(joined::has_one_order(&call)
+            || joined::is_real_sum(&call, input)?
+            || meant(&call, input)?.is_some()),
         _ => Ok(false),
     }
 }

@@ -1,4 +1,5 @@
 //! A subquery computed for many values of its outer columns at once: each operator of it, with these columns in front of its own.
+use super::super::aggregate::sets::expand;
 use super::outer::{Outer, same};
 use super::{Flattener, Result, free, joined, project, unsupported};
 use datafusion::common::{Column, TableReference};
@@ -174,9 +175,15 @@ impl Dependent<'_> {
         let around = aggregate.input.schema().clone();
         let total = aggregate.group_expr.is_empty();
         if aggregate.group_expr.iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
-            return unsupported(
-                "GROUPING SETS, CUBE and ROLLUP in a correlated subquery are not maintained: write one GROUP BY for each set and UNION ALL",
-            );
+            let asks = aggregate.aggr_expr.iter().any(|expr| {
+                matches!(expr.clone().unalias(), Expr::AggregateFunction(call) if call.func.name() == "grouping")
+            });
+            if asks {
+                return unsupported(
+                    "GROUPING() in a correlated subquery is not maintained: write one GROUP BY for each set and UNION ALL",
+                );
+            }
+            return self.plan(expand(LogicalPlan::Aggregate(aggregate))?);
         }
         let below = self.plan(Arc::unwrap_or_clone(aggregate.input))?;
         let group = self.list(aggregate.group_expr, &around)?;
