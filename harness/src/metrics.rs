@@ -259,6 +259,14 @@ fn log(shared: &Shared, out: &mut String) {
         "1 while nothing new can be read of the log, or never will be.",
     );
     sample(out, "tallyflow_log_silent", "", f64::from(u8::from(shared.visible.now().silent.is_some())));
+    if let Feed::Embedded(log) = &shared.log {
+        let help = "The first offset that the log holds of each partition; what stood before was removed, as log_keep says.";
+        family(out, "tallyflow_log_begin", "gauge", help);
+        for begin in log.begins() {
+            let labels = label("partition", &begin.partition.to_string());
+            sample(out, "tallyflow_log_begin", &labels, begin.offset as f64);
+        }
+    }
     let Feed::Kafka(kafka) = &shared.log else { return };
     family(
         out,

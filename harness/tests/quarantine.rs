@@ -300,6 +300,34 @@ fn what_late_events_changed_is_known_and_a_restart_says_the_same() {
 }
 
 #[test]
+fn a_snapshot_of_before_there_was_late_changes_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let world = World::open(&path, 1, 1);
+    world.pipeline.process().declare(DECLARE).unwrap();
+    world.send(&[event("a", "a", 1, 1)]);
+    let seen = world.rows();
+    world.pipeline.finish(End::Now).unwrap();
+    let manifests = harness::snapshot::manifest::list(&harness::data::snapshots_path(&path)).unwrap();
+    for (_, manifest) in &manifests {
+        let text = std::fs::read_to_string(manifest).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        let streams = json["streams"].as_array_mut().unwrap();
+        let before = streams.len();
+        streams.retain(|kept| kept["stream"]["table"] != "late_changes");
+        assert_eq!(streams.len(), before - 1);
+        let sum = xxhash_rust::xxh3::xxh3_64(json.to_string().as_bytes());
+        std::fs::write(manifest, format!("{json}\n{sum:016x}\n")).unwrap();
+    }
+    let world = World::open(&path, 1, 1);
+    assert_eq!(world.pipeline.repairs(), [] as [String; 0]);
+    let phases = world.pipeline.shared().snapshots.now().phases;
+    assert!(phases.iter().any(|(name, _)| *name == "snapshot verified and read"), "{phases:?}");
+    assert_eq!(world.rows(), seen);
+    world.pipeline.finish(End::Now).unwrap();
+}
+
+#[test]
 fn future_events_wait_and_cannot_move_the_clock() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::open(folder.path(), 1, 1);

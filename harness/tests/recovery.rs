@@ -188,6 +188,8 @@ fn a_log_keeps_what_its_oldest_snapshot_needs_and_says_what_is_gone() {
     events[840..].chunks(40).for_each(|tick| tick_and_snapshot(&pipeline, tick));
     assert!(begin_declared < begin(&pipeline) && begin(&pipeline) <= oldest(&path));
     let mut last = rows(&pipeline.memory().read());
+    let gauge = format!("tallyflow_log_begin{{partition=\"0\"}} {}", begin(&pipeline));
+    assert!(pipeline.process().metrics().contains(&gauge), "{gauge}");
     pipeline.finish(End::Now).unwrap();
     // A log of which nothing went gives the same views.
     last.remove("seen_kinds");

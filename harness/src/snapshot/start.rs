@@ -13,6 +13,7 @@ use crate::statements::{Act, Statement};
 use crate::ticks;
 use dataflows::{Position, Time};
 use queries::Catalogue;
+use queries::catalogue::system::LATE_CHANGES;
 use sources::Record;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -222,13 +223,15 @@ fn declared_at(
 
 /// Rows are those of the very tables that are declared.
 fn same_tables(manifest: &Manifest, declared: &Catalogue) -> Result<(), Rejected> {
-    let wanted: BTreeMap<Arc<str>, u64> =
+    let mut wanted: BTreeMap<Arc<str>, u64> =
         declared.tables().map(|mapping| (mapping.table.name.clone(), definition(mapping))).collect();
     let of = |kept: &manifest::Kept| match &kept.stream {
         Stream::Table(name) => Some((name.clone(), kept.definition)),
         Stream::Seen | Stream::Dropped | Stream::Quarantine => None,
     };
     let held: BTreeMap<Arc<str>, u64> = manifest.streams.iter().filter_map(of).collect();
+    // A snapshot of before there was this table stands for nothing in it.
+    wanted.retain(|name, _| &**name != LATE_CHANGES || held.contains_key(name));
     if wanted == held {
         return Ok(());
     }
