@@ -41,11 +41,23 @@ JOIN (
    AND r.price_version = c.price_version
 WHERE c.model IN ('unit', 'package') AND abs(c.amount - r.amount) > 0.005;
 
--- What was granted is burnt, lapsed, lost or left; what is beyond it leaves nothing.
+-- What was granted is burnt, lapsed, lost or left; and what is beyond it was used before all that is left began to hold.
 CREATE MATERIALIZED VIEW inv_grants_are_somewhere AS
 SELECT bucket_id, unit
 FROM entitlement_balance
-WHERE granted <> burnt + expired + reset_loss + balance OR overage > 0 AND balance > 0;
+WHERE granted <> burnt + expired + reset_loss + balance
+UNION ALL
+SELECT b.bucket_id, b.unit
+FROM entitlement_balance b
+JOIN (
+    SELECT m.bucket_id, m.unit, m.grant_id, coalesce(sum(u.amount), 0) AS used_before
+    FROM entitlement_marks m
+    JOIN entitlement_grants g ON g.grant_id = m.grant_id AND g.rest > 0 AND g.valid_until IS NULL
+    LEFT JOIN entitlement_marks u ON u.bucket_id = m.bucket_id AND u.unit = m.unit AND u.kind = 'use' AND u.at < m.at
+    WHERE m.kind = 'grant'
+    GROUP BY m.bucket_id, m.unit, m.grant_id
+) left_over ON left_over.bucket_id = b.bucket_id AND left_over.unit = b.unit
+WHERE b.expired = 0 AND b.reset_loss = 0 AND b.overage > left_over.used_before;
 
 -- What single grants have burnt is what their bucket has, as long as all of it counts by now and none of it lapsed.
 CREATE MATERIALIZED VIEW inv_grants_are_buckets AS

@@ -1,4 +1,4 @@
--- SIM cards, numbers and devices: what they are and who has them.
+-- SIM cards, numbers and devices: what they are and who has them; cells, and where they stand.
 --
 -- Key: resource_id. In: resource.* (created, stateChanged, assigned, released, swapped), each with the resource's whole state.
 -- A late event changes nothing where a greater version is known; a correction is the next version; a released resource has no
@@ -19,6 +19,8 @@ CREATE EXTERNAL TABLE resource_states (
     swapped_from TEXT,
     reason TEXT,
     dealer_id TEXT,
+    latitude DOUBLE PRECISION,
+    longitude DOUBLE PRECISION,
     version BIGINT,
     event_type TEXT,
     changed_at TIMESTAMP
@@ -38,6 +40,8 @@ OPTIONS (
     'column.service_id' 'data.assignedTo.serviceId',
     'column.swapped_from' 'data.swappedFrom',
     'column.dealer_id' 'data.dealerId',
+    'column.latitude' 'data.geo.lat',
+    'column.longitude' 'data.geo.lon',
     'column.version' 'entityversion',
     'column.event_type' 'type',
     'column.changed_at' 'time'

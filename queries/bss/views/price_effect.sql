@@ -1,8 +1,8 @@
 -- What each price change did: units sold in the days before and after it, where it held and elsewhere.
 --
--- Key: price_id, price_version. In: offering_prices, order_states, order_lines, clock_day, the clock. The days are matched: as
--- many full days before as have passed since (days, 28 at most), so that a change of last week is compared with the week before
--- it; the day of the change belongs to those after. Where the price names a region, all others are the control; effect is the
+-- Key: price_id, price_version. In: offering_prices, order_states, order_lines, clock_day, the clock. The days are matched: the
+-- full days since (days, 28 at most) are compared with the same weekdays a whole number of weeks before, the fewest that end before
+-- the change, so that a weekend is not compared with working days; the day of the change belongs to those after. Where the price names a region, all others are the control; effect is the
 -- growth there less the growth of the control (0 without one). complete when 28 days have passed by the clock. A cancelled order
 -- leaves both counts; a corrected price moves its row. A late order counts on its own day.
 CREATE MATERIALIZED VIEW price_effect WITH (key = 'price_id,price_version') AS
@@ -19,18 +19,17 @@ WITH sales AS (
     WHERE price_type IN ('recurring', 'oneTime') AND unit_price IS NOT NULL AND valid_from IS NOT NULL
 ), matched AS (
     SELECT c.price_id, c.price_version, c.offering_id, c.region, c.currency, c.valid_from, c.price_before, c.unit_price,
-           least(28, greatest(0, t.today - c.valid_from::date)) AS days
-    FROM changes c
-    CROSS JOIN clock_day t
+           c.days, (c.days + 6) / 7 * 7 AS shift
+    FROM (SELECT c.*, least(28, greatest(0, t.today - c.valid_from::date)) AS days FROM changes c CROSS JOIN clock_day t) c
     WHERE c.price_before IS NOT NULL AND c.price_before <> c.unit_price
 ), counted AS (
     SELECT c.price_id, c.price_version,
-           coalesce(sum(s.quantity) FILTER (WHERE s.day < c.valid_from::date AND (c.region IS NULL OR s.region = c.region)), 0) AS before_units,
+           coalesce(sum(s.quantity) FILTER (WHERE s.day < c.valid_from::date - c.shift + c.days AND (c.region IS NULL OR s.region = c.region)), 0) AS before_units,
            coalesce(sum(s.quantity) FILTER (WHERE s.day >= c.valid_from::date AND (c.region IS NULL OR s.region = c.region)), 0) AS after_units,
-           coalesce(sum(s.quantity) FILTER (WHERE s.day < c.valid_from::date AND s.region <> c.region), 0) AS control_before,
+           coalesce(sum(s.quantity) FILTER (WHERE s.day < c.valid_from::date - c.shift + c.days AND s.region <> c.region), 0) AS control_before,
            coalesce(sum(s.quantity) FILTER (WHERE s.day >= c.valid_from::date AND s.region <> c.region), 0) AS control_after
     FROM matched c
-    JOIN sales s ON s.offering_id = c.offering_id AND s.day >= c.valid_from::date - c.days AND s.day < c.valid_from::date + c.days
+    JOIN sales s ON s.offering_id = c.offering_id AND s.day >= c.valid_from::date - c.shift AND s.day < c.valid_from::date + c.days
     GROUP BY c.price_id, c.price_version
 )
 SELECT c.price_id, c.price_version, c.offering_id, c.region, c.currency, c.valid_from, c.price_before, c.unit_price AS price,

@@ -4,14 +4,14 @@
 //! | file | what it is |
 //! |---|---|
 //! | `agenda.rs` | what is to happen when |
-//! | `people.rs` | customers, accounts, addresses, logins |
+//! | `people.rs` | customers, accounts, addresses, logins; where cells stand |
 //! | `shelf.rs` | what is sold, at which prices, and what use costs |
 //! | `orders.rs` | from an order to an active subscription |
 //! | `using.rs` | calls, data and content; corrections and voids of them |
 //! | `billing.rs` | a bill a month; what becomes of it |
 //! | `paying.rs` | payments, refunds, top-ups |
 //! | `visits.rs` | pages, carts and searches |
-//! | `crime.rs` | fraud F1 to F12 and its labels |
+//! | `crime.rs` | fraud F1 to F12 and its labels: `crime/cards.rs`, `crime/calls.rs`, `crime/names.rs` |
 mod agenda;
 mod billing;
 mod crime;
@@ -114,6 +114,9 @@ impl Business {
         for act in shelf::acts() {
             self.agenda.plan(from, act);
         }
+        for city in 0..people::CITIES.len() {
+            self.agenda.plan(from, Act::Site(city as u8));
+        }
         let customers = (5_000.0 * self.config.scale).ceil() as u64;
         for number in 0..customers {
             let spread = if number * 10 < customers * 7 { 2 * DAY } else { 30 * DAY };
@@ -139,7 +142,7 @@ impl Business {
                 return Some((held.kind, held.event_time_ms));
             }
             let Shares { late, duplicate, malformed, .. } = self.config.shares;
-            let is_fixed = matches!(act, Act::Offering(_) | Act::Price(_, _));
+            let is_fixed = matches!(act, Act::Offering(_) | Act::Price(_, _) | Act::Site(_));
             let draw = if is_fixed { 1.0 } else { self.random.share() };
             let delay = (MINUTE << self.random.below(12)) + self.random.below(MINUTE);
             self.recorded_ms = (draw < late).then_some(now_ms + delay);
@@ -171,6 +174,7 @@ impl Business {
         let written = match act {
             Act::Offering(place) => self.offering(now_ms, place, out),
             Act::Price(place, of) => self.price(now_ms, place, of, out),
+            Act::Site(city) => self.site(now_ms, city, out),
             Act::SignUp => self.sign_up(now_ms, out),
             Act::Person(person, what) => self.person(now_ms, person, what, out),
             Act::Order(deal, step) => self.order(now_ms, deal, step, out),

@@ -11,6 +11,7 @@ use std::collections::BinaryHeap;
 pub(super) enum Act {
     Offering(u8),
     Price(u8, u8),
+    Site(u8),
     SignUp,
     Person(u32, people::What),
     Order(u32, orders::Step),

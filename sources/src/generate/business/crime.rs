@@ -1,36 +1,81 @@
 //! Fraud of each kind, F1 to F12, and labels that say so a week later.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `crime/cards.rs` | stolen cards, refunds, money that goes in circles: F1, F2, F3, F5, F6, F12 |
+//! | `crime/calls.rs` | machines, shared revenue, one ring: F7, F8, F9, and cards that are in two places (F4) |
+//! | `crime/names.rs` | logins, take-overs and those who never meant to pay: F4, F10, F11, F12 |
+mod calls;
+mod cards;
+mod names;
+
 use super::agenda::Act;
-use super::paying::Step;
-use super::people::What;
 use super::using::Used;
-use super::{Business, DAY, HOUR, MINUTE};
+use super::{Business, DAY};
+use crate::generate::json::Json;
+pub(super) use calls::Called;
 
-/// A kind of fraud: 1 is F1.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Crime(u8);
+/// A kind of fraud, in one of the ways that its rule knows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Crime {
+    Velocity,
+    Outlier,
+    Terminal,
+    Travel,
+    Clone,
+    Testing,
+    Refunds,
+    Dealer,
+    SimBox,
+    Revenue,
+    OneRing,
+    Subscription,
+    Payout,
+    Esim,
+    Ring,
+    /// One more who shares what a customer has.
+    Member(u32),
+    Circle,
+    FanIn,
+    FanOut,
+}
 
-/// What turned out to be fraud.
+/// What somebody found out: a payment, a number or a customer is fraud, or a payment is not.
 #[derive(Debug)]
 pub(super) struct Label {
-    kind: u8,
-    person: u32,
+    /// The rule that should have found it; none: it is no fraud.
+    rule: Option<&'static str>,
+    person: Option<u32>,
     payment: Option<u64>,
     terminal: Option<u64>,
+    /// What is pivotal where it is no customer: prefix, letter and number.
+    pivot: Option<(&'static str, u8, u64)>,
     happened_ms: u64,
 }
 
-/// A call or a login that belongs to a fraud.
+impl Label {
+    fn of(crime: Crime, happened_ms: u64) -> Label {
+        let rule = Some(crime.rule());
+        Label { rule, person: None, payment: None, terminal: None, pivot: None, happened_ms }
+    }
+
+    fn customer(self, person: u32) -> Label {
+        Label { person: Some(person), ..self }
+    }
+
+    fn payment(self, number: u64) -> Label {
+        Label { payment: Some(number), ..self }
+    }
+
+    fn pivot(self, prefix: &'static str, letter: u8, number: u64) -> Label {
+        Label { pivot: Some((prefix, letter, number)), ..self }
+    }
+}
+
+/// What belongs to a fraud and is neither a payment nor an order.
 #[derive(Clone, Debug)]
 pub(super) enum Call {
-    Usage {
-        line: u32,
-        card: u64,
-        device: u64,
-        from: Option<u64>,
-        to: u64,
-        country: &'static str,
-        seconds: u64,
-    },
+    Usage(Called),
     Login {
         person: u32,
         device: u64,
@@ -41,194 +86,159 @@ pub(super) enum Call {
         person: u32,
         device: u64,
         kind: &'static str,
+        field: &'static str,
+    },
+    /// A card in a phone that is not its customer's.
+    Esim {
+        person: u32,
+        card: u64,
     },
     Refund {
         payment: u32,
+        dealer: Option<u64>,
+    },
+    WriteOff {
+        person: u32,
     },
 }
 
-const NAMES: [&str; 12] = ["F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9", "F10", "F11", "F12"];
+const CRIMES: [Crime; 18] = [
+    Crime::Velocity,
+    Crime::Outlier,
+    Crime::Terminal,
+    Crime::Travel,
+    Crime::Clone,
+    Crime::Testing,
+    Crime::Refunds,
+    Crime::Dealer,
+    Crime::SimBox,
+    Crime::Revenue,
+    Crime::OneRing,
+    Crime::Subscription,
+    Crime::Payout,
+    Crime::Esim,
+    Crime::Ring,
+    Crime::Circle,
+    Crime::FanIn,
+    Crime::FanOut,
+];
+
+impl Crime {
+    /// The rule that looks for it.
+    fn rule(self) -> &'static str {
+        match self {
+            Crime::Velocity => "F1",
+            Crime::Outlier => "F2",
+            Crime::Terminal => "F3",
+            Crime::Travel | Crime::Clone => "F4",
+            Crime::Testing => "F5",
+            Crime::Refunds | Crime::Dealer => "F6",
+            Crime::SimBox => "F7",
+            Crime::Revenue => "F8",
+            Crime::OneRing => "F9",
+            Crime::Subscription => "F10",
+            Crime::Payout | Crime::Esim => "F11",
+            Crime::Ring | Crime::Member(_) | Crime::Circle | Crime::FanIn | Crime::FanOut => "F12",
+        }
+    }
+
+    /// Its first day and the number of days on one of which it may begin: some take a month, or need customers with a past.
+    fn days(self) -> (u64, u64) {
+        match self {
+            Crime::Outlier => (23, 5),
+            Crime::Terminal | Crime::Subscription => (3, 5),
+            Crime::Ring => (3, 20),
+            _ => (4, 24),
+        }
+    }
+}
 
 impl Business {
-    /// Eight of each kind in a month at scale 1, not before the third day.
+    /// Four to eight of each kind in a month at scale 1, not before the third day.
     pub(super) fn plan_crimes(&mut self) {
-        let count = (8.0 * self.config.scale).ceil() as u64;
-        for kind in 1..=12 {
+        for crime in CRIMES {
+            let ways = CRIMES.iter().filter(|other| other.rule() == crime.rule()).count() as f64;
+            let count = (8.0 * self.config.scale / ways.min(2.0)).ceil() as u64;
+            let (first, days) = crime.days();
             for _ in 0..count {
-                let at = self.config.from_ms + 3 * DAY + self.random.below(25 * DAY);
-                self.agenda.plan(at, Act::Crime(Crime(kind)));
+                let at = self.config.from_ms + first * DAY + self.random.below(days * DAY);
+                self.agenda.plan(at, Act::Crime(crime));
             }
         }
     }
 
-    fn some_line(&mut self) -> u32 {
-        self.random.below(self.lines.len() as u64) as u32
+    /// Somebody who lives by no other's card, of those who were there before a time.
+    fn someone(&mut self, before_ms: u64, fits: impl Fn(&super::people::Person) -> bool) -> Option<u32> {
+        let count = self.people.len() as u64;
+        let start = self.random.below(count.max(1));
+        (0..count).map(|i| ((start + i) % count) as u32).find(|at| {
+            let person = &self.people[*at as usize];
+            person.shares_with == *at && person.is.created_ms < before_ms && fits(person)
+        })
     }
 
-    fn someone(&mut self) -> u32 {
-        self.random.below(self.people.len() as u64) as u32
-    }
-
-    fn plan_label(
-        &mut self,
-        now_ms: u64,
-        kind: u8,
-        person: u32,
-        payment: Option<u64>,
-        terminal: Option<u64>,
-    ) {
-        let label = Label { kind, person, payment, terminal, happened_ms: now_ms };
-        self.agenda.plan(now_ms + 7 * DAY, Act::Label(Box::new(label)));
-    }
-
-    /// A payment of a fraud: stolen card, amount, how often of a hundred it is declined.
-    fn plan_payment(&mut self, at_ms: u64, person: u32, card: u64, cents: u64, declined: u64) -> u32 {
-        let payment = self.new_payment(person, None, cents, "card");
-        self.payments[payment as usize].instrument = (b'X', card);
-        self.payments[payment as usize].declined = declined;
-        self.agenda.plan(at_ms, Act::Pay(payment, Step::Attempt));
-        payment
-    }
-
-    pub(super) fn crime(&mut self, now_ms: u64, Crime(kind): Crime, out: &mut Vec<u8>) -> bool {
-        if self.people.is_empty() || self.lines.is_empty() {
-            return false;
-        }
-        let person = self.someone();
-        let first_card = self.next_number();
-        let (mut labelled, line) = (None, self.some_line());
-        let person = if matches!(kind, 7 | 8) { self.lines[line as usize].person } else { person };
-        match kind {
-            1 => {
-                for i in 0..8 {
-                    let payment =
-                        self.plan_payment(now_ms + i * 30_000, person, first_card + i % 3, 1_999, 60);
-                    labelled = Some(self.payments[payment as usize].number);
-                }
+    /// Several of them, each another.
+    fn several(&mut self, before_ms: u64, count: usize) -> Option<Vec<u32>> {
+        let mut found: Vec<u32> = vec![];
+        for _ in 0..8 * count {
+            let person = self.someone(before_ms, |_| true)?;
+            if !found.contains(&person) {
+                found.push(person);
             }
-            2 => {
-                let victim = (0..self.people.len() as u32).find(|at| self.people[*at as usize].is_prepaid);
-                let victim = victim.unwrap_or(person);
-                let payment = self.new_payment(victim, None, 90_000, "card");
-                self.agenda.plan(now_ms + 12 * DAY, Act::Pay(payment, Step::Attempt));
-                let number = self.payments[payment as usize].number;
-                self.plan_label(now_ms + 12 * DAY, kind, victim, Some(number), None);
-                return false;
-            }
-            3 => {
-                for i in 0..6 {
-                    let person = self.someone();
-                    let payment = self.plan_payment(now_ms + i * DAY, person, first_card + i, 15_000 + i, 0);
-                    self.payments[payment as usize].terminal = 1_000;
-                    let number = self.payments[payment as usize].number;
-                    self.plan_label(now_ms + i * DAY, kind, person, Some(number), Some(1_000));
-                }
-                return false;
-            }
-            4 => {
-                let city = self.people[person as usize].city;
-                for (i, city) in [city, (city + 2) % 4].into_iter().enumerate() {
-                    let login = Call::Login { person, device: first_card + i as u64, city, failed: false };
-                    self.agenda.plan(now_ms + i as u64 * 10 * MINUTE, Act::Call(Box::new(login)));
-                }
-            }
-            5 => {
-                for i in 0..13 {
-                    let person = self.someone();
-                    let (cents, declined) = if i == 12 { (6_000, 0) } else { (100 + 17 * i, 75) };
-                    let payment =
-                        self.plan_payment(now_ms + i * 50_000, person, first_card + i % 7, cents, declined);
-                    self.payments[payment as usize].bin = 499_999;
-                    self.payments[payment as usize].device = first_card;
-                    labelled = Some(self.payments[payment as usize].number);
-                }
-            }
-            6 => {
-                for i in 0..5 {
-                    let payment = self.plan_payment(now_ms + i * DAY, person, first_card, 12_000, 0);
-                    let refund = Call::Refund { payment };
-                    self.agenda.plan(now_ms + i * DAY + 8 * HOUR, Act::Call(Box::new(refund)));
-                }
-            }
-            7 => {
-                for i in 0..100 {
-                    let usage = Call::Usage {
-                        line,
-                        card: first_card + i % 4,
-                        device: first_card,
-                        from: None,
-                        to: 900_000 + i,
-                        country: "DE",
-                        seconds: 60,
-                    };
-                    self.agenda.plan(now_ms + i * 7 * MINUTE, Act::Call(Box::new(usage)));
-                }
-            }
-            8 => {
-                for i in 0..12 {
-                    let usage = Call::Usage {
-                        line,
-                        card: first_card,
-                        device: u64::from(person),
-                        from: None,
-                        to: 252_000 + i % 3,
-                        country: "SO",
-                        seconds: 290,
-                    };
-                    self.agenda.plan(now_ms + i * 4 * MINUTE, Act::Call(Box::new(usage)));
-                }
-            }
-            9 => {
-                for i in 0..60 {
-                    let (to, line) = (self.random.below(1_000_000), self.some_line());
-                    let usage = Call::Usage {
-                        line,
-                        card: first_card,
-                        device: u64::from(person),
-                        from: Some(first_card),
-                        to: to + i * 1_000_000,
-                        country: "TN",
-                        seconds: 1 + i % 2,
-                    };
-                    self.agenda.plan(now_ms + i * 45_000, Act::Call(Box::new(usage)));
-                }
-            }
-            10 => {
-                let victim = (0..self.people.len() as u32).find(|at| self.people[*at as usize].is_defaulter);
-                let person = self.new_person(now_ms, Some(victim.unwrap_or(person)));
-                self.people[person as usize].is_defaulter = true;
-                self.plan_label(now_ms + 3 * DAY, kind, person, None, None);
-                self.write_person(now_ms, person, "com.example.bss.customer.created.v1", &[], out);
-                return true;
-            }
-            11 => {
-                let device = first_card;
-                for i in 0..5 {
-                    let login = Call::Login { person, device, city: 1, failed: true };
-                    self.agenda.plan(now_ms + i * MINUTE, Act::Call(Box::new(login)));
-                }
-                let kinds = ["com.example.bss.mfa.reset.v1", "com.example.bss.credential.changed.v1"];
-                for (i, kind) in kinds.into_iter().enumerate() {
-                    let change = Call::Credential { person, device, kind };
-                    self.agenda.plan(now_ms + (10 + i as u64) * MINUTE, Act::Call(Box::new(change)));
-                }
-                let login = Call::Login { person, device, city: 1, failed: false };
-                self.agenda.plan(now_ms + 20 * MINUTE, Act::Call(Box::new(login)));
-                self.agenda.plan(now_ms + HOUR, Act::Person(person, What::FirstOrder));
-            }
-            _ => {
-                for i in 1..5 {
-                    self.agenda.plan(now_ms + i * HOUR, Act::Crime(Crime(10)));
-                }
-                return false;
+            if found.len() == count {
+                return Some(found);
             }
         }
-        self.plan_label(now_ms, kind, person, labelled, None);
+        None
+    }
+
+    fn plan_label(&mut self, label: Label) {
+        self.agenda.plan(label.happened_ms + 7 * DAY, Act::Label(Box::new(label)));
+    }
+
+    /// A large payment was looked into, and is none.
+    pub(super) fn clear(&mut self, now_ms: u64, person: u32, payment: u64) {
+        let label = Label {
+            rule: None,
+            person: Some(person),
+            payment: Some(payment),
+            terminal: None,
+            pivot: None,
+            happened_ms: now_ms,
+        };
+        self.plan_label(label);
+    }
+
+    /// Plans what a crime consists of, a day later if nobody is there to commit it; writes the event that it begins with, if any.
+    pub(super) fn crime(&mut self, now_ms: u64, crime: Crime, out: &mut Vec<u8>) -> bool {
+        let planned = match crime {
+            Crime::Velocity => self.try_fast(now_ms),
+            Crime::Outlier => self.overspend(now_ms),
+            Crime::Terminal => self.skim(now_ms),
+            Crime::Testing => self.test_cards(now_ms),
+            Crime::Refunds => self.refund_often(now_ms),
+            Crime::Dealer => self.refund_at_once(now_ms),
+            Crime::Circle => self.go_round(now_ms),
+            Crime::FanIn | Crime::FanOut => self.fan(now_ms, crime),
+            Crime::Clone => self.call_from_two_places(now_ms),
+            Crime::SimBox => self.call_all_day(now_ms),
+            Crime::Revenue => self.share_revenue(now_ms),
+            Crime::OneRing => self.ring_once(now_ms),
+            Crime::Travel => self.log_in_twice(now_ms),
+            Crime::Payout | Crime::Esim => self.take_over(now_ms, crime),
+            Crime::Ring => self.hang_together(now_ms),
+            Crime::Subscription => return self.sign_up_not_to_pay(now_ms, out).is_some(),
+            Crime::Member(of) => return self.join_ring(now_ms, of, out),
+        };
+        if planned.is_none() {
+            self.agenda.plan(now_ms + DAY, Act::Crime(crime));
+        }
         false
     }
 
     pub(super) fn call(&mut self, now_ms: u64, call: &Call, out: &mut Vec<u8>) -> Option<Option<Used>> {
         match call.clone() {
+            Call::Usage(called) => return self.write_called(now_ms, called, out),
             Call::Login { person, device, city, failed } => {
                 let kind = match failed {
                     true => "com.example.bss.login.failed.v1",
@@ -236,52 +246,41 @@ impl Business {
                 };
                 self.write_login(now_ms, person, kind, device, city, out);
             }
-            Call::Credential { person, device, kind } => {
+            Call::Credential { person, device, kind, field } => {
                 self.write(now_ms, out, "/bss/identity/", kind, Some(person), |json, _| {
                     json.id("customerId", "", b'C', u64::from(person));
                     json.id("deviceId", "", b'M', device);
-                    json.text("field", "password");
+                    json.text("field", field);
                     json.text("channel", "web");
                 });
             }
-            Call::Refund { payment } => {
-                let payment = self.payments[payment as usize].clone();
-                self.refund(now_ms, &payment, out);
-            }
-            Call::Usage { line, card, device, from, to, country, seconds } => {
-                if !self.lines[line as usize].is_active {
-                    return None;
-                }
-                let (msisdn, offering) =
-                    (self.lines[line as usize].number, self.lines[line as usize].offering);
-                let number = self.next_number();
-                let subject = ("usage/", b'U', number);
-                let kind = "com.example.bss.usage.received.v1";
-                self.write_as(now_ms, out, "/bss/mediation/", kind, None, subject, None, |json| {
-                    json.id("usageId", "", b'U', number);
-                    json.text("usageType", "voice");
-                    match from {
-                        Some(from) => json.id("aParty", "+216", b'x', from),
-                        None => json.id("msisdn", "+49", b'S', msisdn),
-                    }
+            Call::Esim { person, card } => {
+                let kind = "com.example.bss.resource.assigned.v1";
+                let subject = ("resource/", b'R', card);
+                self.write_as(now_ms, out, "/bss/network/", kind, Some(person), subject, Some(1), |json| {
+                    json.id("resourceId", "", b'R', card);
+                    json.text("kind", "esim");
                     json.id("imsi", "", b'R', card);
-                    json.id("imei", "", b'M', device);
-                    json.time("startTime", now_ms);
-                    json.member("duration");
-                    json.number("amount", seconds);
-                    json.text("units", "s");
+                    json.member("assignedTo");
+                    json.id("customerId", "", b'C', u64::from(person));
                     json.end();
-                    json.id("bParty", "+", b'y', to);
-                    json.text("bCountry", country);
-                    json.text("direction", if from.is_some() { "in" } else { "out" });
-                    json.text("cellId", "26201-4411-17");
-                    json.id("networkRecordId", "", b'U', number);
-                    json.text("status", "received");
+                    json.time("effectiveAt", now_ms);
                 });
-                // Only mobile offerings have a price for calls, their first; who is called pays nothing.
-                let quantity = seconds as i64 * 100;
-                let used = Used { line, of: 0, at_ms: now_ms, quantity };
-                return Some((from.is_none() && offering <= 2).then_some(used));
+            }
+            Call::Refund { payment, dealer } => {
+                let payment = self.payments[payment as usize].clone();
+                self.refund(now_ms, &payment, dealer, out);
+            }
+            Call::WriteOff { person } => {
+                let kind = "com.example.bss.dunning.writtenOff.v1";
+                let currency = self.currency(person);
+                self.write(now_ms, out, "/bss/collections/", kind, Some(person), |json, _| {
+                    json.id("accountId", "", b'A', u64::from(person));
+                    json.id("customerId", "", b'C', u64::from(person));
+                    json.text("stage", "4");
+                    json.text("action", "writeOff");
+                    json.money("amount", currency, 21_000);
+                });
             }
         }
         Some(None)
@@ -291,21 +290,34 @@ impl Business {
         let number = self.next_number();
         let kind = "com.example.bss.fraudLabel.confirmed.v1";
         let subject = ("fraudLabel/", b'L', number);
-        let person = u64::from(label.person);
-        self.write_as(now_ms, out, "/bss/fraud/", kind, Some(label.person), subject, Some(1), |json| {
+        self.write_as(now_ms, out, "/bss/fraud/", kind, label.person, subject, Some(1), |json| {
             json.id("labelId", "", b'L', number);
-            json.text("kind", NAMES[usize::from(label.kind) - 1]);
-            json.id("pivot", "", b'C', person);
-            json.id("customerId", "", b'C', person);
-            if let Some(payment) = label.payment {
-                json.id("paymentId", "", b'P', payment);
-            }
-            if let Some(terminal) = label.terminal {
-                json.id("terminalId", "", b'K', terminal);
-            }
-            json.truth("isFraud", true);
-            json.time("happenedAt", label.happened_ms);
+            label.tell(json);
         });
         true
+    }
+}
+
+impl Label {
+    fn tell(&self, json: &mut Json<'_>) {
+        if let Some(rule) = self.rule {
+            json.text("kind", rule);
+        }
+        match (self.pivot, self.person) {
+            (Some((prefix, letter, number)), _) => json.id("pivot", prefix, letter, number),
+            (None, Some(person)) => json.id("pivot", "customer/", b'C', u64::from(person)),
+            (None, None) => {}
+        }
+        if let Some(person) = self.person {
+            json.id("customerId", "", b'C', u64::from(person));
+        }
+        if let Some(payment) = self.payment {
+            json.id("paymentId", "", b'P', payment);
+        }
+        if let Some(terminal) = self.terminal {
+            json.id("terminalId", "", b'K', terminal);
+        }
+        json.truth("isFraud", self.rule.is_some());
+        json.time("happenedAt", self.happened_ms);
     }
 }

@@ -7,6 +7,8 @@ use super::{Business, DAY, billing};
 pub(super) struct Payment {
     pub(super) number: u64,
     pub(super) person: u32,
+    /// Whose account it is paid on.
+    pub(super) account: u32,
     pub(super) bill: Option<u32>,
     pub(super) cents: u64,
     pub(super) method: &'static str,
@@ -53,6 +55,7 @@ impl Business {
         self.payments.push(Payment {
             number,
             person,
+            account: person,
             bill,
             cents,
             method,
@@ -121,6 +124,9 @@ impl Business {
                 if of.is_load {
                     later(self, soon, Step::TopUp);
                 }
+                if of.bill.is_some() && of.cents > 3_000 && self.people[of.person as usize].is_prepaid {
+                    self.clear(now_ms, of.person, of.number);
+                }
                 let at = now_ms + DAY + self.wait(5 * DAY);
                 match self.random.below(100) {
                     0 => later(self, at, Step::ChargeBack),
@@ -130,7 +136,7 @@ impl Business {
                 ("com.example.bss.payment.settled.v1", "settled")
             }
             Step::ChargeBack => ("com.example.bss.payment.chargedBack.v1", "chargedBack"),
-            Step::Refund => return self.refund(now_ms, &of, out),
+            Step::Refund => return self.refund(now_ms, &of, None, out),
             Step::TopUp => {
                 let at = now_ms + self.wait(DAY);
                 later(self, at, Step::Consume);
@@ -172,7 +178,7 @@ impl Business {
             Some(of.version),
             |json| {
                 json.id("paymentId", "", b'P', of.number);
-                json.id("accountId", "", b'A', u64::from(of.person));
+                json.id("accountId", "", b'A', u64::from(of.account));
                 json.id("customerId", "", b'C', u64::from(of.person));
                 if let Some(bill) = bill {
                     json.id("billId", "", b'B', bill);
@@ -196,7 +202,14 @@ impl Business {
         );
     }
 
-    pub(super) fn refund(&mut self, now_ms: u64, of: &Payment, out: &mut Vec<u8>) -> bool {
+    /// Half of a payment goes back, in the shop of a dealer if one is named.
+    pub(super) fn refund(
+        &mut self,
+        now_ms: u64,
+        of: &Payment,
+        dealer: Option<u64>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let number = self.next_number();
         let currency = self.currency(of.person);
         let bill = of.bill.map(|bill| self.bills[bill as usize].number);
@@ -205,11 +218,14 @@ impl Business {
         self.write_as(now_ms, out, "/bss/payments/", kind, Some(of.person), subject, Some(1), |json| {
             json.id("refundId", "", b'G', number);
             json.id("paymentId", "", b'P', of.number);
-            json.id("accountId", "", b'A', u64::from(of.person));
+            json.id("accountId", "", b'A', u64::from(of.account));
             json.id("customerId", "", b'C', u64::from(of.person));
             json.text("state", "done");
             json.money("amount", currency, cents);
             json.text("reason", "goodwill");
+            if let Some(dealer) = dealer {
+                json.id("dealerId", "", b'Y', dealer);
+            }
             json.text("requestor", "agent-1");
             json.text("channel", "shop");
             json.id("instrumentToken", "", of.instrument.0, of.instrument.1);

@@ -1,15 +1,21 @@
 //! Customers with their accounts and addresses; logins and complaints.
 use super::agenda::Act;
 use super::{Business, DAY, HOUR, MINUTE, busy};
+use crate::generate::json::Json;
 use crate::generate::world::{COUNTRIES, Customer, FAMILY, GIVEN};
 use crate::generate::write;
 
-const CITIES: [(&str, &str, i64, i64); 4] = [
+pub(super) const CITIES: [(&str, &str, i64, i64); 4] = [
     ("Berlin", "BE", 52_520, 13_405),
     ("Hamburg", "HH", 53_551, 9_993),
     ("Lyon", "ARA", 45_764, 4_835),
     ("Milano", "LOM", 45_464, 9_190),
 ];
+
+/// A member with the cell of a city.
+pub(super) fn cell(json: &mut Json<'_>, name: &str, city: u64) {
+    json.id(name, "26201-", b'c', city);
+}
 
 /// A customer and the account of the same number.
 #[derive(Debug)]
@@ -44,6 +50,20 @@ pub(super) enum What {
 }
 
 impl Business {
+    /// Where a cell stands.
+    pub(super) fn site(&mut self, now_ms: u64, city: u8, out: &mut Vec<u8>) -> bool {
+        let (_, _, lat, lon) = CITIES[usize::from(city)];
+        let subject = ("resource/", b'c', u64::from(city));
+        let kind = "com.example.bss.resource.created.v1";
+        self.write_as(now_ms, out, "/bss/network/", kind, None, subject, Some(1), |json| {
+            cell(json, "resourceId", u64::from(city));
+            json.text("kind", "cell");
+            json.place(lat, lon);
+            json.time("effectiveAt", now_ms);
+        });
+        true
+    }
+
     pub(super) fn sign_up(&mut self, now_ms: u64, out: &mut Vec<u8>) -> bool {
         let person = self.new_person(now_ms, None);
         self.write_person(now_ms, person, "com.example.bss.customer.created.v1", &[], out);

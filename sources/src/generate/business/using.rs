@@ -1,6 +1,7 @@
 //! Calls, data and content of active lines; corrections and voids of them; and what a line has used in its periods.
 use super::agenda::{Act, Held};
 use super::billing::{Period, period_of};
+use super::people::cell;
 use super::shelf::{self, Price};
 use super::{Business, DAY, HOUR, MINUTE, busy};
 
@@ -137,7 +138,7 @@ impl Business {
                 json.text("bCountry", "DE");
                 json.text("direction", "out");
             }
-            json.id("cellId", "26201-", b'c', city);
+            cell(json, "cellId", city);
             json.id("networkRecordId", "", b'U', number);
             json.text("status", "received");
         });
