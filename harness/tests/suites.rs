@@ -53,3 +53,8 @@ fn spellings_are_read() {
 fn the_dialect_is_that_of_postgresql() {
     passes("dialect.slt", ALL);
 }
+
+#[test]
+fn the_manuals_examples_are_answered_as_by_postgresql() {
+    passes("manuals.slt", ALL);
+}

@@ -2,7 +2,7 @@
 //!
 //! It shares with the dataflow the parser, the types and the rule for ties; what comes after (optimiser, joins, aggregates, top-k)
 //! is DataFusion's own.
-mod recursive;
+pub(crate) mod recursive;
 
 use crate::declare::error::from_datafusion;
 use crate::functions::checked::checked;

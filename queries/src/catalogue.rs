@@ -6,7 +6,7 @@ pub mod system;
 pub use journal::Change;
 
 use crate::declare::{self, Kind, Statement};
-use crate::lower::jsonb;
+use crate::lower::json;
 use crate::lower::planner::{Relation, Relations};
 use crate::lower::{self, Compiled};
 use crate::rewrite::functions::{self, Function, Functions};
@@ -363,18 +363,18 @@ impl Catalogue {
                     Mode::Changes { key } => key.clone(),
                     Mode::Append | Mode::Latest { .. } => vec![],
                 };
-                let jsonb = jsonb::declared(&entry.sql);
-                Relation { schema: mapping.table.schema.clone(), query: None, key, jsonb }
+                let json = json::declared(&entry.sql);
+                Relation { schema: mapping.table.schema.clone(), query: None, key, json }
             }
             Declared::View { query, .. } => {
                 let schema: Schema = query.schema().as_arrow().clone();
                 // It is planned with its query in its place, which says it.
                 let query = Some(query.as_ref().clone());
-                Relation { schema: Arc::new(schema), query, key: vec![], jsonb: vec![] }
+                Relation { schema: Arc::new(schema), query, key: vec![], json: json::Known::default() }
             }
             Declared::MaterializedView(compiled) => {
-                let jsonb = jsonb::columns(&compiled.logical, known);
-                Relation { schema: compiled.view.schema.clone(), query: None, key: vec![], jsonb }
+                let json = json::columns(&compiled.logical, known);
+                Relation { schema: compiled.view.schema.clone(), query: None, key: vec![], json }
             }
         };
         for entry in &self.entries {

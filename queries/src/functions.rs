@@ -29,7 +29,8 @@ mod template;
 mod text;
 
 pub(crate) use json::{Part, json_form, parts};
-pub(crate) use operators::is_json;
+pub(crate) use json::{concat as json_concat, held as json_held, to_jsonb};
+pub(crate) use operators::holds_json;
 pub(crate) use rewrite::{common_number, orders};
 
 /// What intervals are compared and summed by.

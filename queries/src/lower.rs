@@ -9,7 +9,7 @@ mod fetch;
 mod flatten;
 mod intervals;
 mod join;
-pub(crate) mod jsonb;
+pub(crate) mod json;
 mod lateral;
 mod lists;
 mod map;

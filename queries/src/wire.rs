@@ -8,7 +8,7 @@
 //! | `connection` | what one client has set, prepared and begun |
 //! | `command` | a text cut into statements, and who answers each |
 //! | `settings` | SET, RESET, SHOW |
-//! | `catalog`, `columns` | questions about the system: `pg_catalog`, `information_schema` |
+//! | `catalog`, `asked`, `columns` | questions about the system: `pg_catalog`, `information_schema` |
 //! | `parameter` | the types and values of `$1`, `$2` |
 //! | `rows`, `cell`, `text`, `binary`, `oid` | rows as messages, values in both formats, the types' numbers |
 //! | `transaction`, `declared` | savepoints and the ends of transactions, cursors |
@@ -18,6 +18,7 @@
 //! Every statement is kept by itself. BEGIN and COMMIT are taken, for drivers that cannot do without; a ROLLBACK after
 //! writes is an error, since it takes nothing back.
 pub mod access;
+mod asked;
 mod binary;
 mod bounded;
 mod catalog;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 type Run<'a> = &'a dyn Fn(&LogicalPlan) -> Result<Vec<RecordBatch>>;
 
 /// The plan with rows in the place of each recursion.
-pub(super) fn replaced(plan: LogicalPlan, run: Run<'_>) -> Result<LogicalPlan> {
+pub(crate) fn replaced(plan: LogicalPlan, run: Run<'_>) -> Result<LogicalPlan> {
     let replaced = plan.transform_down_with_subqueries(|node| {
         let found = match &node {
             LogicalPlan::Extension(extension) => extension.node.as_any().downcast_ref::<Mutual>(),

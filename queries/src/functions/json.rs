@@ -8,6 +8,7 @@ use super::cast;
 use arrow::array::*;
 use arrow::datatypes::*;
 pub(super) use build::VALUE;
+pub(crate) use build::{held, to_jsonb};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use document::{Document, element_of, key_of, parse, unquoted};
@@ -288,7 +289,7 @@ pub(super) fn contains() -> ScalarUDF {
 }
 
 /// `||` of two documents.
-pub(super) fn concat() -> ScalarUDF {
+pub(crate) fn concat() -> ScalarUDF {
     native(
         "json_concat",
         TWO,

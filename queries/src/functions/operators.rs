@@ -1,7 +1,6 @@
 //! Operators that DataFusion does not plan as PostgreSQL does.
 use super::rewrite::{call, datetimes};
-use super::{json, text};
-use crate::lower::jsonb::MARK;
+use super::{json, text as texts};
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -39,8 +38,11 @@ impl ExprPlanner for Operators {
             }
             _ => (left, right),
         };
-        let marked = |e: &Expr| e.metadata(schema).is_ok_and(|known| known.inner().contains_key(MARK));
-        let jsonb = |e: &Expr| is_json(e) || marked(e);
+        let typed = |e: &Expr, of: fn(&DataType) -> bool| e.get_type(schema).is_ok_and(|t| of(&t));
+        let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
+        // Nothing else is subtracted from what is text here.
+        let document = |e: &Expr| is_json(e) || !matches!(e, Expr::Literal(..)) && typed(e, text);
+        let part = |e: &Expr| typed(e, |t| t.is_integer() || t.is_null()) || typed(e, text);
         let list = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_nested());
         let function = match op {
             BinaryOperator::Arrow => json::element(),
@@ -54,10 +56,10 @@ impl ExprPlanner for Operators {
             BinaryOperator::ArrowAt if !list(&left) && !list(&right) => {
                 return Ok(PlannerResult::Planned(call(json::contains(), vec![right, left])));
             }
-            BinaryOperator::StringConcat if jsonb(&left) || jsonb(&right) => json::concat(),
-            BinaryOperator::Minus if jsonb(&left) => json::without(),
+            BinaryOperator::StringConcat if is_json(&left) || is_json(&right) => json::concat(),
+            BinaryOperator::Minus if document(&left) && part(&right) => json::without(),
             BinaryOperator::HashMinus => json::without_path(),
-            BinaryOperator::PGStartsWith => text::starts_with(),
+            BinaryOperator::PGStartsWith => texts::starts_with(),
             BinaryOperator::PGOverlap if list(&left) => {
                 let function = datafusion::functions_nested::array_has::array_has_any_udf();
                 let overlap = ScalarFunction::new_udf(function, vec![left, right]);
@@ -69,7 +71,7 @@ impl ExprPlanner for Operators {
     }
 
     fn plan_substring(&self, arguments: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
-        Ok(PlannerResult::Planned(call(text::substring(), arguments)))
+        Ok(PlannerResult::Planned(call(texts::substring(), arguments)))
     }
 }
 
@@ -85,7 +87,7 @@ fn narrowed(literal: Expr, beside: &Expr, schema: &DFSchema) -> Expr {
 }
 
 /// Whether an expression is json by how it was made, since json is text to DataFusion.
-pub(crate) fn is_json(expr: &Expr) -> bool {
+fn is_json(expr: &Expr) -> bool {
     match expr {
         Expr::Alias(alias) => is_json(&alias.expr),
         Expr::ScalarFunction(function) => {
@@ -100,7 +102,7 @@ pub(crate) fn is_json(expr: &Expr) -> bool {
 }
 
 /// The same with the functions of json, which has no operators of its own.
-pub(super) fn holds_json(expr: &Expr) -> bool {
+pub(crate) fn holds_json(expr: &Expr) -> bool {
     match expr {
         Expr::Alias(alias) => holds_json(&alias.expr),
         Expr::ScalarFunction(function) => {

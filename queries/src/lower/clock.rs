@@ -233,8 +233,12 @@ fn with_clock(input: LogicalPlan, list: Vec<Expr>, alias: &str) -> Result<(Logic
     if computed.is_empty() {
         return Ok((input, list));
     }
-    let source =
-        Arc::new(planner::Relation { schema: clock_schema(), query: None, key: vec![], jsonb: vec![] });
+    let source = Arc::new(planner::Relation {
+        schema: clock_schema(),
+        query: None,
+        key: vec![],
+        json: Default::default(),
+    });
     let scan = LogicalPlanBuilder::scan(CLOCK, source, None)?.build()?;
     let computed = computed.into_iter().enumerate().map(|(i, expr)| {
         let expr = expr.transform_up(|part| match &part {

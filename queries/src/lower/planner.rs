@@ -3,9 +3,8 @@ mod casts;
 mod pushdown;
 
 use super::aggregate::{functions as aggregates, meaning, sets};
-use super::jsonb::{Told, forgotten};
 use super::recursive::{self, Held};
-use super::{clock, lateral, lists};
+use super::{clock, json, lateral, lists};
 use crate::DeclareError;
 use crate::declare::error::{from_datafusion, nearest};
 use crate::declare::mutual;
@@ -52,8 +51,21 @@ pub(crate) struct Relation {
     pub(crate) query: Option<LogicalPlan>,
     /// Its primary key, if it has one.
     pub(crate) key: Vec<usize>,
-    /// Its columns of jsonb, where they are known.
-    pub(crate) jsonb: Vec<usize>,
+    /// Its columns of json.
+    pub(crate) json: json::Known,
+}
+
+/// A relation that says its key, so that its other columns may stand beside it where a query is grouped by it.
+struct Keyed(Arc<Relation>, Constraints);
+
+impl TableSource for Keyed {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.1)
+    }
 }
 
 impl TableSource for Relation {
@@ -129,13 +141,11 @@ impl ContextProvider for Names<'_> {
         }
         let found = name.schema().is_none().then(|| self.relations.get(name.table())).flatten();
         if let Some(relation) = found {
-            // So that its other columns may stand beside its key where a query is grouped by it.
-            let key = (self.keyed && !relation.key.is_empty())
-                .then(|| Constraints::new_unverified(vec![Constraint::PrimaryKey(relation.key.clone())]));
-            return Ok(match key.is_some() || !relation.jsonb.is_empty() {
-                true => Arc::new(Told::new(relation, key)),
-                false => relation.clone(),
-            });
+            if self.keyed && !relation.key.is_empty() {
+                let key = Constraints::new_unverified(vec![Constraint::PrimaryKey(relation.key.clone())]);
+                return Ok(Arc::new(Keyed(relation.clone(), key)));
+            }
+            return Ok(relation.clone());
         }
         let hint = match nearest(name.table(), self.relations.keys().map(String::as_str)) {
             Some(near) => format!("did you mean {near:?}?"),
@@ -246,7 +256,7 @@ pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan
             }
             false => Err(why),
         })
-        .and_then(|plan| forgotten(plan, names.relations.values().any(|relation| !relation.jsonb.is_empty())))
+        .and_then(|plan| json::said(plan, names.relations))
         .and_then(meaning::as_in_postgres)
         .and_then(lateral::attached)
         .and_then(clock::placed)

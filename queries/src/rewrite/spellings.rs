@@ -14,6 +14,7 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
                 ("num_nulls", [_, ..]) => counted(&list, "1", "0"),
                 ("num_nonnulls", [_, ..]) => counted(&list, "0", "1"),
                 ("date", [value]) => format!("CAST({value} AS DATE)"),
+                ("approx_count_distinct", [value]) => format!("count(DISTINCT {value})"),
                 ("array_to_json", [list]) => format!("to_json({list})"),
                 _ => return Ok(()),
             }
@@ -77,7 +78,8 @@ pub(super) fn name(item: &mut SelectItem) {
         Expr::BinaryOp { op: BinaryOperator::Overlaps, .. } => "overlaps".into(),
         _ => return,
     };
-    const RENAMED: [&str; 11] = [
+    const RENAMED: [&str; 12] = [
+        "approx_count_distinct",
         "num_nulls",
         "num_nonnulls",
         "date",

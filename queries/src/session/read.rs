@@ -1,7 +1,7 @@
 //! SELECT, by DataFusion over one consistent snapshot of tables and views.
 use super::watch::{STOPPED, TIME_IS_UP, watched};
 use super::{Answer, Description, Inner};
-use crate::batch::{names, over_rows};
+use crate::batch::{names, over_rows, recursive};
 use crate::declare::error::from_datafusion;
 use crate::functions::checked::checked;
 use crate::lower::clock;
@@ -81,7 +81,8 @@ impl Inner {
         functions::expand(&mut query, catalogue.functions())?;
         let mut relations = catalogue.relations();
         for (name, (schema, _)) in &given.overlay {
-            let relation = Relation { schema: schema.clone(), query: None, key: vec![], jsonb: vec![] };
+            let relation =
+                Relation { schema: schema.clone(), query: None, key: vec![], json: Default::default() };
             relations.insert(name.clone(), Arc::new(relation));
         }
         let now = given.at.or_else(|| self.memory.read().time()).unwrap_or(0);
@@ -107,6 +108,18 @@ impl Inner {
         let plan = spelled_out(plan).and_then(checked);
         let plan = plan.and_then(|plan| over_rows(plan, &known)).map_err(from_datafusion)?;
         let schema = as_shown(plan.schema().as_arrow());
+        let until = Instant::now() + self.limits.time;
+        let plan = recursive::replaced(plan, &|part| match Instant::now() < until {
+            true => self.collect(part).map_err(|why| DataFusionError::External(Box::new(why))),
+            false => Err(DataFusionError::External(Box::new(self.too_long()))),
+        });
+        let plan = plan.map_err(|why| match why.find_root() {
+            DataFusionError::External(inner) => match inner.downcast_ref::<DeclareError>() {
+                Some(own) => own.clone(),
+                None => from_datafusion(why),
+            },
+            _ => from_datafusion(why),
+        })?;
         let rows = self.collect(&plan)?;
         let rows = rows.into_iter().map(|batch| renamed(&batch, &schema));
         let rows = rows.collect::<Result<Vec<_>, _>>().map_err(super::internal)?;

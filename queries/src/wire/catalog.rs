@@ -1,5 +1,6 @@
 //! What clients ask about the system itself: `pg_catalog`, `information_schema` and the functions beside them, answered by
 //! DataFusion over the names and columns of our tables and views. Their rows are not read here: the session reads them.
+use super::asked;
 use super::columns::Described;
 use super::command::Command;
 use super::fault::{fault, fault_of_plan};
@@ -20,13 +21,11 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{self, FunctionArguments, visit_expressions_mut};
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::setup_pg_catalog;
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::error::PgWireResult;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// The only database, whatever name a client connects to.
@@ -111,17 +110,16 @@ impl Catalog {
             .parse(&command.sql)
             .map_err(|why| super::fault::of(crate::declare::error::from_parser(&why, None)))?;
         let mut statement = parsed.pop().ok_or_else(|| fault("42601", "there is no statement".into()))?;
-        // Lists of members, options and rights, made by ARRAY(SELECT ..): there are none.
-        _ = visit_expressions_mut(&mut statement, |expr| {
-            if matches!(expr, ast::Expr::Function(call) if matches!(call.args, FunctionArguments::Subquery(_)))
-            {
-                *expr = ast::Expr::value(ast::Value::Null);
-            }
-            ControlFlow::<()>::Continue(())
-        });
+        asked::plainly(&mut statement);
         let state = self.context.state();
-        let statement = Statement::Statement(Box::new(statement));
-        let plan = state.statement_to_plan(statement).await.map_err(fault_of_plan)?;
+        let plan = match state.statement_to_plan(Statement::Statement(Box::new(statement.clone()))).await {
+            Err(why) if why.to_string().contains("must be aggregated") => {
+                asked::singly(&mut statement);
+                state.statement_to_plan(Statement::Statement(Box::new(statement))).await
+            }
+            plan => plan,
+        };
+        let plan = plan.map_err(fault_of_plan)?;
         match plan {
             LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
                 Err(fault("42501", "system tables cannot be changed".into()))

@@ -19,9 +19,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         native("to_json", one, text, |c, n, _| {
             answer(strict(c, n, |i| Ok(Some(document(c[0].as_ref(), i)?.compact())))?)
         }),
-        native("to_jsonb", one, text, |c, n, _| {
-            answer(strict(c, n, |i| Ok(Some(document(c[0].as_ref(), i)?.canonical())))?)
-        }),
+        to_jsonb(),
         native(VALUE, one, text, |c, n, _| {
             answer(strict(c, n, |i| Ok(Some(document(c[0].as_ref(), i)?.compact())))?)
         }),
@@ -49,6 +47,29 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             answer((0..n).map(|i| array(c, i).map(|d| Some(d.canonical()))).collect::<Result<_>>()?)
         }),
     ]
+}
+
+/// A value as jsonb.
+pub(crate) fn to_jsonb() -> ScalarUDF {
+    native(
+        "to_jsonb",
+        Takes::Forms(&[&[Kind::Any]]),
+        |_| DataType::Utf8,
+        |c, n, _| answer(strict(c, n, |i| Ok(Some(document(c[0].as_ref(), i)?.canonical())))?),
+    )
+}
+
+/// The only column of a value that is a document, not a text.
+const HELD: &str = "__json";
+
+/// A document as an argument of these functions, which take other texts for texts.
+pub(crate) fn held() -> ScalarUDF {
+    let returns = |_: &[DataType]| DataType::Struct(vec![Field::new(HELD, DataType::Utf8, true)].into());
+    native("__json_held", Takes::Forms(&[&[Kind::Text]]), returns, |columns, _, to| {
+        let DataType::Struct(fields) = to else { return fail("a held document is a struct") };
+        let nulls = columns[0].nulls().cloned();
+        Ok(std::sync::Arc::new(StructArray::try_new(fields.clone(), vec![columns[0].clone()], nulls)?))
+    })
 }
 
 /// As `json_build_object` prints: spaces around the colon.
@@ -106,6 +127,9 @@ fn document(column: &dyn Array, i: usize) -> Result<Document> {
             let values = column.as_list::<i32>().value(i);
             let list = (0..values.len()).map(|j| document(values.as_ref(), j));
             Document::Array(list.collect::<Result<_>>()?)
+        }
+        DataType::Struct(fields) if fields.len() == 1 && fields[0].name() == HELD => {
+            parse(column.as_struct().column(0).as_string::<i32>().value(i))?
         }
         DataType::Struct(fields) => {
             let columns = column.as_struct().columns();
