@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Any,
     /// Text, and what is written as an untyped literal.
     Text,
+    /// `Int32` from an integer that is not longer.
+    Int,
     /// `Int64` from any integer.
     Integer,
     /// `Float64` from any number.
@@ -67,6 +69,7 @@ impl Kind {
         match self {
             Kind::Any => Some(if *have == Null { Utf8 } else { have.clone() }),
             Kind::Text => text.then_some(Utf8),
+            Kind::Int => matches!(have, Int8 | UInt8 | Int16 | UInt16 | Int32).then_some(Int32),
             Kind::Integer => (have.is_integer() || *have == Null).then_some(Int64),
             Kind::Double => (have.is_numeric() || *have == Null).then_some(Float64),
             Kind::Float => matches!(have, Float16 | Float32 | Float64).then_some(Float64),

@@ -37,8 +37,21 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             |_| DataType::Int64,
             |c, _, _| Ok(Arc::new(c[0].as_primitive::<Int64Type>().unary::<_, Int64Type>(|v| !v))),
         ),
+        native("to_hex", Takes::Forms(&[&[Int], &[Integer]]), |_| DataType::Utf8, hexadecimal),
         native("div", Takes::Forms(&[&[Numeric, Numeric]]), |_| DataType::Decimal128(38, 0), whole_quotient),
     ]
+}
+
+/// The digits of the two's complement: an integer has 8, a bigint 16, where they are negative.
+fn hexadecimal(columns: &[ArrayRef], rows: usize, _: &DataType) -> Result<ArrayRef> {
+    let out = match columns[0].as_primitive_opt::<Int32Type>() {
+        Some(column) => strict(columns, rows, |i| Ok(Some(format!("{:x}", column.value(i)))))?,
+        None => {
+            let column = columns[0].as_primitive::<Int64Type>();
+            strict(columns, rows, |i| Ok(Some(format!("{:x}", column.value(i)))))?
+        }
+    };
+    Ok(Arc::new(out.into_iter().collect::<StringArray>()))
 }
 
 fn checked(

@@ -111,9 +111,11 @@ mod tests {
     use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
     use datafusion::sql::sqlparser::parser::Parser;
 
+    type Say = fn(&mut Statement);
+
     #[test]
     fn questions_are_said_plainly() {
-        let cases: [(&str, &str, fn(&mut Statement)); 4] = [
+        let cases: [(&str, &str, Say); 4] = [
             ("SELECT c.relacl, c.relname FROM c", "SELECT NULL, c.relname FROM c", plainly),
             (
                 "SELECT a FROM t WHERE a NOT LIKE 'pg/_' || '%' ESCAPE '/'",
