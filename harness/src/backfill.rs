@@ -152,7 +152,7 @@ impl Inner {
                 Err(why) => (job.phase, job.failure) = (Phase::Failed, Some(why)),
             }
             if let Err(why) = self.save(job) {
-                eprintln!("tallyflow: {why}");
+                report!("tallyflow: {why}");
             }
         }
     }

@@ -100,7 +100,7 @@ fn at_visit(place: &str, visit: u64, act: impl Fn() + Send + Sync + 'static) -> 
     let (visits, name) = (AtomicU64::new(0), place.to_owned());
     fail::cfg_callback(place, move || {
         if visits.fetch_add(1, Ordering::SeqCst) + 1 == visit {
-            eprintln!("tallyflow: fault at {name}");
+            report!("tallyflow: fault at {name}");
             act();
         }
     })

@@ -139,7 +139,7 @@ impl LateChanges {
                 return brought.rows;
             }
             Err(why) if !inner.failed => {
-                eprintln!("tallyflow: what late events changed cannot be written and is tried again: {why}");
+                report!("tallyflow: what late events changed cannot be written and is tried again: {why}");
             }
             Err(_) => {}
         }

@@ -28,6 +28,24 @@
 //! | [`cli`] | [`cli::Command`] | the command line |
 //! | [`simulate`] | | all of this in one thread, from one seed, with all that can go wrong: the binary `simulate` |
 //! | [`slt`] | | SQL suites of others: the binary `slt` |
+/// A line on stdout. Where nobody takes it (a closed pipe, a full disk) the process goes on without: `println!` would end it.
+#[macro_export]
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// A line on stderr, as [`tell!`].
+#[macro_export]
+macro_rules! report {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 pub mod backfill;
 pub mod check;
 pub mod cli;

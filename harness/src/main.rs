@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         if dataflows::contain::is_contained() {
             return;
         }
-        eprintln!(
+        harness::report!(
             "tallyflow: this is a bug; the process stops, and resumes from its log when it is started again"
         );
         std::process::abort();
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Well) => ExitCode::SUCCESS,
         Ok(Outcome::Differs) => ExitCode::FAILURE,
         Err(why) => {
-            eprintln!("tallyflow: {why}");
+            harness::report!("tallyflow: {why}");
             match why {
                 Error::Usage(_) => ExitCode::from(2),
                 Error::Failed(_) => ExitCode::FAILURE,

@@ -102,15 +102,15 @@ pub fn run(options: &Options, open: &Open) -> Result<Tally, Error> {
             tally.add(outcome);
             all.add(outcome);
         })?;
-        println!("{}", file.display());
-        tally.lines().iter().for_each(|line| println!("  {line}"));
+        tell!("{}", file.display());
+        tally.lines().iter().for_each(|line| tell!("  {line}"));
     }
-    println!("\nAll files");
-    all.lines().iter().for_each(|line| println!("  {line}"));
+    tell!("\nAll files");
+    all.lines().iter().for_each(|line| tell!("  {line}"));
     let reasons = all.reasons();
     if !reasons.is_empty() {
-        println!("\nRefused and skipped, by reason");
-        reasons.iter().for_each(|line| println!("  {line}"));
+        tell!("\nRefused and skipped, by reason");
+        reasons.iter().for_each(|line| tell!("  {line}"));
     }
     Ok(all)
 }
@@ -123,7 +123,7 @@ fn show(outcome: &Outcome) {
         Verdict::Accepted => ("accepted", "an error is expected"),
         Verdict::Wrong(detail) => ("WRONG", detail.as_str()),
     };
-    println!("{name} {mode} {place}\n{sql}\n  => {}\n", detail.replace('\n', "\n     "));
+    tell!("{name} {mode} {place}\n{sql}\n  => {}\n", detail.replace('\n', "\n     "));
 }
 
 /// The files in the order given, those of a folder by name.

@@ -184,7 +184,7 @@ impl Inner {
                     if self.lock().stopping {
                         return Ok(None);
                     }
-                    eprintln!("tallyflow: a backfill waits for the log: {why}");
+                    report!("tallyflow: a backfill waits for the log: {why}");
                     piece.done = self.append(piece.events.clone());
                 }
                 Ok(Err(AppendError::TooLarge(why))) => return Err(why),

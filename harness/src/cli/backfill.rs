@@ -60,12 +60,12 @@ pub(super) fn run(args: &Backfill) -> Result<(), Error> {
     let remote = Remote::of(&args.meant)?;
     if args.list {
         let list = remote.get("/api/v1/backfills")?;
-        list["backfills"].as_array().into_iter().flatten().for_each(|one| println!("{}", line(one)));
+        list["backfills"].as_array().into_iter().flatten().for_each(|one| tell!("{}", line(one)));
         return Ok(());
     }
     let steer = [(args.pause, "pause"), (args.resume, "resume"), (args.cancel, "cancel")];
     if let Some((id, word)) = steer.into_iter().find_map(|(id, word)| Some((id?, word))) {
-        println!("{}", line(&remote.post(&format!("/api/v1/backfills/{id}/{word}"))?));
+        tell!("{}", line(&remote.post(&format!("/api/v1/backfills/{id}/{word}"))?));
         return Ok(());
     }
     let id = match args.follow {
@@ -74,7 +74,7 @@ pub(super) fn run(args: &Backfill) -> Result<(), Error> {
             let begun = begin(args, &remote)?;
             let id = begun["id"].as_u64().unwrap_or(0);
             if args.detach {
-                println!("{}", line(&begun));
+                tell!("{}", line(&begun));
                 return Ok(());
             }
             id
@@ -133,7 +133,7 @@ fn follow(remote: &Remote, id: u64) -> Result<(), Error> {
         progress.update(number(&job, "events_read"), number(&job, "bytes_read"));
         looks += 1;
         if looks % LOOKS_A_LINE == 0 && !std::io::stderr().is_terminal() {
-            eprintln!("{}", line(&job));
+            report!("{}", line(&job));
         }
         std::thread::sleep(LOOK);
         job = remote.get(&path)?;
@@ -171,27 +171,27 @@ fn line(job: &Value) -> String {
 }
 
 fn print_result(job: &Value) {
-    println!("{}", line(job));
+    tell!("{}", line(job));
     for (name, what) in [("skipped", "not asked for"), ("reserved", "of types that only the process writes")]
     {
         if number(job, name) > 0 {
-            println!("  {} events {what}", grouped(number(job, name)));
+            tell!("  {} events {what}", grouped(number(job, name)));
         }
     }
     match job["state"].as_str() {
-        Some("paused") => println!("go on with: tallyflow backfill --resume {}", job["id"]),
-        Some("cancelled") => println!("what was brought in stays"),
+        Some("paused") => tell!("go on with: tallyflow backfill --resume {}", job["id"]),
+        Some("cancelled") => tell!("what was brought in stays"),
         _ => {}
     }
     let Some(changes) = job["changes"].as_array() else { return };
-    println!("dry run: nothing was changed");
+    tell!("dry run: nothing was changed");
     if changes.is_empty() {
-        println!("  no view would change");
+        tell!("  no view would change");
     }
     for change in changes {
         let count = |name| grouped(number(change, name));
         let view = change["view"].as_str().unwrap_or_default();
-        println!(
+        tell!(
             "  {view}: {} rows added, {} removed, {} changed",
             count("added"),
             count("removed"),
@@ -199,9 +199,9 @@ fn print_result(job: &Value) {
         );
         for example in change["examples"].as_array().into_iter().flatten() {
             match (&example["before"], &example["after"]) {
-                (Value::Null, after) => println!("    + {after}"),
-                (before, Value::Null) => println!("    - {before}"),
-                (before, after) => println!("    ~ {before}\n      {after}"),
+                (Value::Null, after) => tell!("    + {after}"),
+                (before, Value::Null) => tell!("    - {before}"),
+                (before, after) => tell!("    ~ {before}\n      {after}"),
             }
         }
     }

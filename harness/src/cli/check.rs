@@ -19,23 +19,23 @@ pub(super) fn run(args: &Check) -> Result<Outcome, Error> {
         None => check_here(args)?,
     };
     for skipped in &report.skipped {
-        println!("not compared, it has failing expressions: {skipped}");
+        tell!("not compared, it has failing expressions: {skipped}");
     }
     for failed in &report.failed {
-        println!("cannot be compared: {failed}");
+        tell!("cannot be compared: {failed}");
     }
     for difference in report.differences.iter().take(SHOWN_MAX) {
-        println!("{}", line(difference));
+        tell!("{}", line(difference));
     }
     let more = report.differences.len().saturating_sub(SHOWN_MAX);
     if more > 0 {
-        println!("and {} more", grouped(more as u64));
+        tell!("and {} more", grouped(more as u64));
     }
     let found = match report.differences.len() {
         0 => "no difference".to_owned(),
         count => format!("{} rows differ", grouped(count as u64)),
     };
-    println!("{} views, {} rows at time {time}: {found}", report.views, grouped(report.rows as u64));
+    tell!("{} views, {} rows at time {time}: {found}", report.views, grouped(report.rows as u64));
     Ok(if report.differences.is_empty() && report.failed.is_empty() {
         Outcome::Well
     } else {
@@ -52,7 +52,7 @@ fn check_here(args: &Check) -> Result<(Report, Time), Error> {
     };
     let pipeline = Pipeline::start(data, &setting)?;
     for repair in pipeline.repairs() {
-        eprintln!("tallyflow: repaired {repair}");
+        report!("tallyflow: repaired {repair}");
     }
     let finished = pipeline.finish(End::Drain)?;
     let truth = Truth::open(finished.data.path(), finished.data.catalogue(), finished.shared.log.reader())?;

@@ -90,7 +90,7 @@ fn write(config: GeneratorConfig, process: &Process, stop: &AtomicBool, sent: &A
             let sent = sent.clone();
             let done = move |result: Result<Vec<_>, queries::api::host::AppendError>| match result {
                 Ok(positions) => _ = sent.fetch_add(positions.len() as u64, Ordering::Relaxed),
-                Err(why) => eprintln!("tallyflow: cannot append generated events: {why:?}"),
+                Err(why) => report!("tallyflow: cannot append generated events: {why:?}"),
             };
             process.append(events, Box::new(done));
         }

@@ -20,17 +20,17 @@ pub(super) fn run(args: &AcceptGap) -> Result<(), Error> {
     let data = Data::open(&args.data, None)?;
     let lost = losses(&data)?;
     if lost.is_empty() {
-        println!("nothing that is needed is lost");
+        tell!("nothing that is needed is lost");
         return Ok(());
     }
-    lost.iter().for_each(|gap| println!("{gap} are needed and were deleted by the brokers"));
+    lost.iter().for_each(|gap| tell!("{gap} are needed and were deleted by the brokers"));
     if !args.yes {
         return Err(Error::Failed(
             "nothing was changed: with --yes the process goes on without them, and its views are not what all events would give".into(),
         ));
     }
     accept(&data, lost)?;
-    println!("accepted: the next start goes on without them, and fills each store anew");
+    tell!("accepted: the next start goes on without them, and fills each store anew");
     Ok(())
 }
 

@@ -35,7 +35,7 @@ pub(super) fn run(args: &Generate) -> Result<(), Error> {
     }
     out.flush().map_err(|why| Error::failed(&tried, why))?;
     let seconds = start.elapsed().as_secs_f64();
-    println!("{events} events, {bytes} bytes in {seconds:.1} s: {}", args.out.display());
+    tell!("{events} events, {bytes} bytes in {seconds:.1} s: {}", args.out.display());
     Ok(())
 }
 

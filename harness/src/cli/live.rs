@@ -47,7 +47,7 @@ impl Live {
         let show = move || {
             let every = if terminal { REDRAW } else { LINE };
             if !terminal {
-                println!("tallyflow: listening on http://{}", page.address);
+                tell!("tallyflow: listening on http://{}", page.address);
             }
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
                 let figures = page.figures();
@@ -55,7 +55,7 @@ impl Live {
                 // Nobody may be reading any more: the demo goes on.
                 _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
             }
-            println!("{}", page.closing());
+            tell!("{}", page.closing());
         };
         let thread =
             std::thread::Builder::new().name("live".into()).spawn(show).expect("threads can be started");

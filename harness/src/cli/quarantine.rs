@@ -60,9 +60,9 @@ pub(super) fn run(args: &Quarantine) -> Result<(), Error> {
             let record = remote.get(&format!("/api/v1/quarantine/{id}"))?;
             let members = record.as_object().into_iter().flatten();
             for (name, value) in members.filter(|(name, value)| *name != "record" && !value.is_null()) {
-                println!("{name:<13}{}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                tell!("{name:<13}{}", value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             }
-            println!("\n{}", record["record"].as_str().unwrap_or_default());
+            tell!("\n{}", record["record"].as_str().unwrap_or_default());
             Ok(())
         }
         Act::Edit { id } => edit(&remote, *id),
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Quarantine) -> Result<(), Error> {
             replay(&remote, id, Some(&text))
         }
         Act::Discard { ids } => each(ids, |id| {
-            println!("{}", line(&remote.post(&format!("/api/v1/quarantine/{id}/discard"))?));
+            tell!("{}", line(&remote.post(&format!("/api/v1/quarantine/{id}/discard"))?));
             Ok(())
         }),
     }
@@ -97,7 +97,7 @@ fn list(remote: &Remote, state: Option<&str>) -> Result<(), Error> {
     loop {
         let page = remote.get(&format!("/api/v1/quarantine?after={after}&limit={PAGE}{filter}"))?;
         let records = page["records"].as_array().cloned().unwrap_or_default();
-        records.iter().for_each(|record| println!("{}", line(record)));
+        records.iter().for_each(|record| tell!("{}", line(record)));
         match records.last().and_then(|record| record["id"].as_u64()) {
             Some(last) if records.len() == PAGE => after = last,
             _ => return Ok(()),
@@ -108,7 +108,7 @@ fn list(remote: &Remote, state: Option<&str>) -> Result<(), Error> {
 fn replay(remote: &Remote, id: u64, repaired: Option<&str>) -> Result<(), Error> {
     let body = repaired.map(|text| ("application/cloudevents+json", text.as_bytes()));
     let record = remote.ask("POST", &format!("/api/v1/quarantine/{id}/replay"), body)?;
-    println!("{}", line(&record));
+    tell!("{}", line(&record));
     match record["state"].as_str() {
         Some("failed_again") => Err(Error::Failed(format!("record {id} still cannot be taken"))),
         _ => Ok(()),
@@ -137,7 +137,7 @@ fn edit(remote: &Remote, id: u64) -> Result<(), Error> {
     }
     let edited = std::fs::read_to_string(&file).map_err(|why| failed(&why))?;
     if edited == text {
-        println!("nothing was changed: nothing was sent");
+        tell!("nothing was changed: nothing was sent");
         return Ok(());
     }
     replay(remote, id, Some(edited.trim()))

@@ -56,7 +56,7 @@ pub(super) fn run(reads: Reads) -> Result<(), Error> {
         None => None,
     };
     let listener = listen(&reads.listen)?;
-    println!("tallyflow: listening on http://{}", address_of(&listener, &reads.listen));
+    tell!("tallyflow: listening on http://{}", address_of(&listener, &reads.listen));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|why| Error::failed("start the HTTP server", why))?;
     runtime.block_on(async {
@@ -72,6 +72,6 @@ pub(super) fn run(reads: Reads) -> Result<(), Error> {
         let served = serve_stores(listener, Stores::new(postgres, redis), ApiConfig::default(), over).await;
         served.map_err(|why| Error::failed("serve", why))
     })?;
-    println!("tallyflow: stopped");
+    tell!("tallyflow: stopped");
     Ok(())
 }

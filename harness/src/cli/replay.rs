@@ -41,7 +41,7 @@ pub(super) fn run(args: Replay) -> Result<(), Error> {
     setting.costs = args.costs;
     let pipeline = Pipeline::start(data, &setting)?;
     for repair in pipeline.repairs() {
-        eprintln!("tallyflow: repaired {repair}");
+        report!("tallyflow: repaired {repair}");
     }
     break_on_interrupt(pipeline.breaker());
     let progress = Progress::new(file.bytes_total());
@@ -68,12 +68,12 @@ pub(super) fn run(args: Replay) -> Result<(), Error> {
 fn costs(mut costs: Vec<Cost>, events: u64) {
     costs.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
     let all: f64 = costs.iter().map(|cost| cost.seconds).sum();
-    println!("costs             {all:.3} s in {} dataflows", costs.len());
-    println!("   seconds   share  ns/event  state rows  state KiB  read by  dataflow");
+    tell!("costs             {all:.3} s in {} dataflows", costs.len());
+    tell!("   seconds   share  ns/event  state rows  state KiB  read by  dataflow");
     for cost in &costs {
         let share = cost.seconds / all.max(f64::MIN_POSITIVE) * 100.0;
         let each = cost.seconds * 1e9 / events.max(1) as f64;
-        println!(
+        tell!(
             "{:>10.3}  {share:>5.1}%  {each:>8.0}  {:>10}  {:>9}  {:>7}  {}",
             cost.seconds,
             grouped(cost.rows as u64),
@@ -141,23 +141,23 @@ fn report(finished: &Finished, events: u64, out: Option<&Path>, start: Instant) 
     let seconds = start.elapsed().as_secs_f64();
     let intake = finished.shared.intake.lock().expect("no thread panics with the intake");
     let counts = intake.counts();
-    println!("events read       {}", grouped(events));
-    println!("records in log    {}", grouped(counts.records));
-    println!("  accepted        {}", grouped(counts.accepted));
-    println!("  duplicates      {}", grouped(counts.duplicates));
-    println!("  rejects         {}", grouped(counts.rejected()));
+    tell!("events read       {}", grouped(events));
+    tell!("records in log    {}", grouped(counts.records));
+    tell!("  accepted        {}", grouped(counts.accepted));
+    tell!("  duplicates      {}", grouped(counts.duplicates));
+    tell!("  rejects         {}", grouped(counts.rejected()));
     for (rule, count) in &counts.quarantined {
-        println!("    {rule:<14}{}", grouped(*count));
+        tell!("    {rule:<14}{}", grouped(*count));
     }
-    println!("  without table   {}", grouped(counts.unmatched.values().sum()));
-    println!("ticks             {}", grouped(finished.shared.gauges.ticks()));
-    println!("rows");
+    tell!("  without table   {}", grouped(counts.unmatched.values().sum()));
+    tell!("ticks             {}", grouped(finished.shared.gauges.ticks()));
+    tell!("rows");
     for (name, rows, errs) in &rows {
         let errs = if *errs > 0 { format!("  ({} failing)", grouped(*errs)) } else { String::new() };
-        println!("  {name:<32}{:>12}{errs}", grouped(*rows));
+        tell!("  {name:<32}{:>12}{errs}", grouped(*rows));
     }
-    println!("seconds           {seconds:.3}");
-    println!("events/s          {}", grouped((events as f64 / seconds) as u64));
-    println!("peak RSS          {} MiB", metrics::peak_rss_bytes() >> 20);
+    tell!("seconds           {seconds:.3}");
+    tell!("events/s          {}", grouped((events as f64 / seconds) as u64));
+    tell!("peak RSS          {} MiB", metrics::peak_rss_bytes() >> 20);
     Ok(())
 }

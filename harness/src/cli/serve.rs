@@ -30,18 +30,18 @@ pub(super) fn run(run: Run) -> Result<(), Error> {
     let mut settled = settle(merge(run.serve, run.config.as_deref())?, workers(None))?;
     settled.hosts = hosts;
     let server = Server::open(&settled)?;
-    println!(
+    tell!(
         "tallyflow: catalogue {} in {}",
         server.pipeline.data().catalogue(),
         server.pipeline.data().path().display()
     );
-    println!("tallyflow: listening on http://{}", server.address);
+    tell!("tallyflow: listening on http://{}", server.address);
     if let Some(wire) = &server.wire {
-        println!("tallyflow: PostgreSQL protocol on {}", address_of(wire, "the given address"));
+        tell!("tallyflow: PostgreSQL protocol on {}", address_of(wire, "the given address"));
     }
     let others = server.others.clone();
     server.serve(left(others), || ())?;
-    println!("tallyflow: stopped");
+    tell!("tallyflow: stopped");
     Ok(())
 }
 
@@ -63,7 +63,7 @@ async fn left(others: Option<Arc<Lead>>) {
     while !others.was_left() {
         tokio::time::sleep(LOOK).await;
     }
-    println!("tallyflow: another process was asked to stop, so all do");
+    tell!("tallyflow: another process was asked to stop, so all do");
 }
 
 /// A pipeline and the socket it will answer on.
@@ -83,7 +83,7 @@ impl Server {
         let wire = settled.pg.as_deref().map(listen).transpose()?;
         let access = settled.access.clone();
         if let Some(warning) = wire.as_ref().and_then(|wire| super::wire::warning(wire, &access)) {
-            eprintln!("tallyflow: {warning}");
+            report!("tallyflow: {warning}");
         }
         let address = address_of(&listener, &settled.listen);
         let data = Data::open(&settled.data, settled.catalogue.as_deref())?;
@@ -92,12 +92,12 @@ impl Server {
         if let Some(hosts) = &settled.hosts {
             let terms = Terms { workers: setting.workers, state_bytes_max: setting.state_bytes_max };
             setting.others = Some(Lead::gather(hosts, terms)?);
-            println!("tallyflow: {} processes of {} workers each", hosts.addresses.len(), terms.workers);
+            tell!("tallyflow: {} processes of {} workers each", hosts.addresses.len(), terms.workers);
         }
         let others = setting.others.clone();
         let pipeline = Pipeline::start(data, &setting)?;
         for repair in pipeline.repairs() {
-            eprintln!("tallyflow: repaired {repair}");
+            report!("tallyflow: repaired {repair}");
         }
         Ok(Server { pipeline, address, listener, wire, others, access })
     }
@@ -174,7 +174,7 @@ fn dead_letters(process: &Process) {
     let sql =
         format!("CREATE MATERIALIZED VIEW {DEAD_LETTERS} WITH (key = 'id') AS SELECT * FROM quarantine");
     if !known && let Err(why) = process.declare(&sql) {
-        eprintln!("tallyflow: records that do not count come to no topic: {why}");
+        report!("tallyflow: records that do not count come to no topic: {why}");
     }
 }
 

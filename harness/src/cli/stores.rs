@@ -33,11 +33,7 @@ pub(super) fn run(args: &Check) -> Result<Outcome, Error> {
     let bad = found.iter().filter(|compared| !compared.is_well() && !compared.repaired).count();
     let mended = found.iter().filter(|compared| compared.repaired).count();
     let rows: usize = found.iter().map(|compared| compared.rows).sum();
-    println!(
-        "{} views in stores, {} rows: {bad} differ, {mended} repaired",
-        found.len(),
-        grouped(rows as u64)
-    );
+    tell!("{} views in stores, {} rows: {bad} differ, {mended} repaired", found.len(), grouped(rows as u64));
     Ok(if bad == 0 { Outcome::Well } else { Outcome::Differs })
 }
 
@@ -45,7 +41,7 @@ fn show(compared: &Compared) {
     let place = format!("sink {} view {}", compared.sink, compared.view);
     let at = compared.time.map_or(String::new(), |time| format!(" at time {time}"));
     if let Some(problem) = &compared.problem {
-        println!("{place}{at}: {problem}");
+        tell!("{place}{at}: {problem}");
     }
     for Difference { row, expected, actual, .. } in compared.differences.iter().take(SHOWN_MAX) {
         let what = match (expected, actual) {
@@ -53,14 +49,14 @@ fn show(compared: &Compared) {
             (0, _) => "extra".to_owned(),
             _ => format!("is there {actual} time(s), expected {expected}"),
         };
-        println!("{place}{at}: {what}: {row}");
+        tell!("{place}{at}: {what}: {row}");
     }
     let more = compared.differences.len().saturating_sub(SHOWN_MAX);
     if more > 0 {
-        println!("{place}{at}: and {} more", grouped(more as u64));
+        tell!("{place}{at}: and {} more", grouped(more as u64));
     }
     if compared.repaired {
-        println!("{place}: repaired");
+        tell!("{place}: repaired");
     }
 }
 

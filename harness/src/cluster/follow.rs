@@ -36,13 +36,13 @@ pub fn follow(hosts: &Hosts) -> Result<(), Error> {
     let cluster = Cluster { process, sockets: met.rows, tell: None, state: state.clone() };
     let engine = Engine::start_cluster(met.terms.workers, output, met.terms.state_bytes_max, cluster);
     let engine = engine.map_err(|why| Error::failed("start the engine", why))?;
-    println!("tallyflow: process {process} of {processes} follows, {} workers", met.terms.workers);
+    tell!("tallyflow: process {process} of {processes} follows, {} workers", met.terms.workers);
     let (ours, beating) = (hosts.clone(), state.clone());
     start_thread("pulse".into(), move || {
         let why = beat(pulse);
         if !beating.is_stopping() {
             // The workers may wait for ever, and the main thread for them.
-            eprintln!("tallyflow: {}", lost(&ours, 0, &why));
+            report!("tallyflow: {}", lost(&ours, 0, &why));
             exit(1);
         }
     })?;
@@ -72,7 +72,7 @@ pub fn follow(hosts: &Hosts) -> Result<(), Error> {
     say(&writer, &Answer::Bye);
     // Nobody shows any more that he lives.
     _ = last.shutdown(std::net::Shutdown::Both);
-    println!("tallyflow: stopped");
+    tell!("tallyflow: stopped");
     Ok(())
 }
 
@@ -194,7 +194,7 @@ fn leave(writer: &Mutex<TcpStream>) {
         }
         say(writer, &Answer::Leave);
         tokio::time::sleep(WAIT_STOP).await;
-        eprintln!("tallyflow: process 0 did not stop within {} s", WAIT_STOP.as_secs());
+        report!("tallyflow: process 0 did not stop within {} s", WAIT_STOP.as_secs());
         exit(1);
     });
 }

@@ -175,7 +175,7 @@ impl<'h> Hall<'h> {
         let refused = self.refuse(&hello);
         let reply = match &refused {
             Some(why) => {
-                eprintln!("tallyflow: refused a process that called from {address}: {why}");
+                report!("tallyflow: refused a process that called from {address}: {why}");
                 Reply::Refused(why.clone())
             }
             None => Reply::Here { run: self.run, terms: self.met.terms },
@@ -285,7 +285,7 @@ impl<'h> Hall<'h> {
     fn say(&mut self, whom: impl FnOnce(&Hall<'h>) -> String) {
         if !self.said && self.began.elapsed() > PATIENCE {
             self.said = true;
-            println!("tallyflow: process {} waits for {}", self.hosts.process, whom(self));
+            tell!("tallyflow: process {} waits for {}", self.hosts.process, whom(self));
         }
     }
 }

@@ -129,7 +129,7 @@ impl Running {
     fn warned(&self, now: Option<String>) {
         let mut warning = self.warning.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(text) = now.as_ref().filter(|_| *warning != now) {
-            eprintln!("tallyflow: sink {:?}: {text}", self.spec.name);
+            report!("tallyflow: sink {:?}: {text}", self.spec.name);
         }
         *warning = now;
     }

@@ -220,10 +220,10 @@ impl Keeper {
             None
         };
         if let Some(off) = &off {
-            eprintln!("tallyflow: no more snapshots are written until the next start: {off}");
+            report!("tallyflow: no more snapshots are written until the next start: {off}");
             self.held.clear();
         } else {
-            eprintln!("tallyflow: a snapshot could not be written and is tried again: {why}");
+            report!("tallyflow: a snapshot could not be written and is tried again: {why}");
         }
         self.status.change(|figures| {
             figures.failed += 1;
@@ -293,7 +293,7 @@ impl Keeper {
         let Some(Merged { stream, inputs, output }) = merged else { return };
         let part = match output {
             Ok(part) => part,
-            Err(why) => return eprintln!("tallyflow: parts of a snapshot could not be merged: {why}"),
+            Err(why) => return report!("tallyflow: parts of a snapshot could not be merged: {why}"),
         };
         let held = self.held.get_mut(&stream);
         let place =

@@ -21,12 +21,13 @@ impl Retention {
         let Some(before) = SystemTime::now().checked_sub(self.keep) else { return };
         match self.log.trim(oldest.time, &oldest.positions(), before) {
             Ok(begins) => begins.iter().for_each(|begin| {
-                eprintln!(
+                report!(
                     "tallyflow: log_keep: partition {} of the log begins at offset {} now",
-                    begin.partition, begin.offset
+                    begin.partition,
+                    begin.offset
                 );
             }),
-            Err(why) => eprintln!("tallyflow: log_keep: old files of the log cannot be removed: {why}"),
+            Err(why) => report!("tallyflow: log_keep: old files of the log cannot be removed: {why}"),
         }
     }
 }

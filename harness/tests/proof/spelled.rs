@@ -18,7 +18,31 @@ CREATE FUNCTION proof.array_slice(list anyarray, first int, last int) RETURNS an
 CREATE FUNCTION proof.array_has(list anyarray, one anyelement) RETURNS boolean LANGUAGE sql IMMUTABLE AS
     $$ SELECT one = ANY (list) $$;
 CREATE FUNCTION proof.different(list anyarray) RETURNS bigint LANGUAGE sql IMMUTABLE AS
-    $$ SELECT count(DISTINCT one) FROM unnest(list) one $$;";
+    $$ SELECT count(DISTINCT one) FROM unnest(list) one $$;
+CREATE FUNCTION proof.burnt() RETURNS TABLE (grant_id text, burnt numeric) LANGUAGE plpgsql AS $$
+DECLARE
+    used RECORD;
+    held RECORD;
+    free numeric;
+BEGIN
+    DROP TABLE IF EXISTS pg_temp.grants;
+    CREATE TEMP TABLE grants AS
+        SELECT p.bucket_id, p.unit, p.grant_id AS id, p.place, p.first, p.last, p.amount, p.amount AS rest
+        FROM bss.entitlement_parts p WHERE p.grant_id IS NOT NULL;
+    FOR used IN SELECT * FROM bss.entitlement_parts p WHERE p.grant_id IS NULL ORDER BY p.bucket_id, p.unit, p.first LOOP
+        free := used.amount;
+        FOR held IN
+            SELECT g.id, g.rest FROM pg_temp.grants g
+            WHERE g.bucket_id = used.bucket_id AND g.unit = used.unit AND g.first <= used.first AND used.first < g.last AND g.rest > 0
+            ORDER BY g.place
+        LOOP
+            EXIT WHEN free <= 0;
+            UPDATE pg_temp.grants g SET rest = g.rest - least(held.rest, free) WHERE g.id = held.id;
+            free := free - least(held.rest, free);
+        END LOOP;
+    END LOOP;
+    RETURN QUERY SELECT g.id, sum(g.amount - g.rest) FROM pg_temp.grants g GROUP BY g.id;
+END $$;";
 
 /// What is said otherwise as a whole: PostgreSQL has no WITH MUTUALLY RECURSIVE.
 const OWN: &[(&str, &str)] = &[(
@@ -29,6 +53,13 @@ const OWN: &[(&str, &str)] = &[(
         SELECT b.customer_id, r.ring FROM reached r
         JOIN fraud_links a ON a.customer_id = r.customer_id JOIN fraud_links b ON b.link = a.link
     ) SELECT customer_id, min(ring) FROM reached GROUP BY customer_id",
+)];
+
+/// What goes before the last SELECT of a view, where PostgreSQL says it otherwise: the view, how that begins, and what goes before.
+const BEFORE: &[(&str, &str, &str)] = &[(
+    "entitlement_grants",
+    "SELECT g.grant_id,",
+    "WITH burnings AS (SELECT grant_id, burnt FROM proof.burnt())\n",
 )];
 
 /// What one view says otherwise: the view, the words, and those of PostgreSQL.
@@ -77,6 +108,9 @@ pub fn query(view: &str, sql: &str) -> String {
     }
     let (_, query) = sql.split_once(" AS\n").or_else(|| sql.split_once(" AS ")).unwrap();
     let mut query = query.trim().trim_end_matches(';').to_owned();
+    if let Some((_, from, before)) = BEFORE.iter().find(|(of, _, _)| *of == view) {
+        query = format!("{before}{}", &query[query.find(from).unwrap()..]);
+    }
     for (_, from, to) in WORDS.iter().filter(|(of, _, _)| *of == view) {
         assert!(query.contains(from), "{view} does not say {from:?}");
         query = query.replace(from, to);

@@ -11,7 +11,7 @@ SELECT visitor, min(happened_at) AS started_at, max(happened_at) AS ended_at, co
        max(views_of_minute) > 60 AS is_bot
 FROM (
     SELECT visitor, happened_at, kind, offering_id, views_of_minute,
-           sum(fresh) OVER (PARTITION BY visitor ORDER BY happened_at, event_id ROWS UNBOUNDED PRECEDING) AS session
+           sum(fresh) OVER (PARTITION BY visitor ORDER BY happened_at) AS session
     FROM (
         SELECT visitor, event_id, happened_at, kind, offering_id,
                CASE WHEN happened_at - lag(happened_at) OVER (PARTITION BY visitor ORDER BY happened_at)

@@ -20,6 +20,7 @@ use sinks::stored::Stored;
 use sinks::stored::postgres::{Postgres, Snapshot};
 use std::convert::Infallible;
 use std::future::Future;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -124,7 +125,8 @@ fn elsewhere() -> Problem {
 
 /// An error of a store, whose own words stay inside.
 fn store_problem(error: SinkError) -> Problem {
-    eprintln!("tallyflow serve: {error}");
+    // Where stderr takes nothing, the client is told all the same.
+    _ = writeln!(std::io::stderr(), "tallyflow serve: {error}");
     match error {
         SinkError::Retry(_) | SinkError::Moved(_) => {
             Problem::unavailable("the store cannot be read now; the log tells why")

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 128 << 10;
+const RESERVED_BYTES_MAX: usize = 4 << 20;
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// The lines of one file.
@@ -64,7 +65,7 @@ impl Lines {
     fn whole_lines(&mut self, bytes_max: usize) -> Bytes {
         let mut buffer = std::mem::take(&mut self.rest);
         let goal = buffer.len() + bytes_max.max(READ_BYTES_MIN);
-        buffer.reserve(goal - buffer.len());
+        buffer.reserve(bytes_max.clamp(READ_BYTES_MIN, RESERVED_BYTES_MAX));
         let mut whole = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         while matches!(self.state, State::Reading) && (buffer.len() < goal || whole == 0) {
             let start = buffer.len();
