@@ -9,7 +9,7 @@
 //! | [`external`] | tables over CSV files |
 //! | [`compare`] | whether rows are the expected ones |
 //! | [`differs`] | answers of PostgreSQL that are not those of the suites |
-//! | [`report`] | the counts |
+//! | [`report`](mod@report) | the counts |
 pub mod compare;
 pub mod database;
 pub mod differs;
