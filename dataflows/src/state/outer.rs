@@ -12,6 +12,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_null
 use arrow::datatypes::SchemaRef;
 use bag::{Bag, Bytes, Count};
 use datafusion::common::DataFusionError;
+use differential_dataflow::consolidation::consolidate;
 use std::sync::Arc;
 
 /// The rows of one key: left, right.
@@ -54,17 +55,6 @@ struct Step<'a> {
     produced: &'a mut Produced,
 }
 
-/// Adds up what is there more than once, and drops what comes to nothing.
-fn net<T: Ord>(list: &mut Vec<(T, Diff)>) {
-    list.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    list.dedup_by(|gone, kept| {
-        let same = gone.0 == kept.0;
-        kept.1 += if same { gone.1 } else { 0 };
-        same
-    });
-    list.retain(|(_, diff)| *diff != 0);
-}
-
 impl Outer {
     /// `both` and `schema` may be NULL in every column; `strict` lists the key columns if NULL equals nothing.
     pub(crate) fn new(
@@ -99,21 +89,20 @@ impl Outer {
                 }
             }
         }
-        changes.iter_mut().for_each(net);
-        alone.iter_mut().for_each(net);
+        changes.iter_mut().for_each(consolidate);
+        alone.iter_mut().for_each(consolidate);
         self.rows.resize_with(self.keys.capacity(), Default::default);
         (changes.map(|side| side.into_iter().map(|((key, row), diff)| (key, row, diff)).collect()), alone)
     }
 
-    /// The count of a row, which is there from now on till the end of the step.
-    fn touch(&mut self, side: usize, key: u32, row: &Bytes, step: &mut Step<'_>) -> &mut Count {
+    /// Notes what a row was before the step; it stands here from now on till the end of the step.
+    fn touch(&mut self, side: usize, key: u32, row: &Bytes, step: &mut Step<'_>) {
         let (count, fresh) = self.rows[key as usize][side].entry(row);
         self.held += usize::from(fresh);
         if fresh || count.seen != self.steps {
             count.seen = self.steps;
             step.before[side].push((key, row.clone(), *count));
         }
-        count
     }
 
     /// The changed rows of one side with the rows of the other.
@@ -248,7 +237,7 @@ impl Outer {
         if step.once {
             joined.retain(|(_, diff)| *diff != 0);
         } else {
-            net(&mut joined);
+            consolidate(&mut joined);
         }
         for pairs in joined.chunks(PAIRS_PER_BATCH) {
             let rows = self.both(pairs.iter().map(|((left, right), _)| (left, right)), &self.schema);
