@@ -44,7 +44,7 @@ impl Default for Config {
 /// tallyflow.execute("CREATE TABLE sales (region TEXT, amount NUMERIC(10, 2))")?;
 /// tallyflow.execute("CREATE MATERIALIZED VIEW totals AS SELECT region, sum(amount) AS total FROM sales GROUP BY region")?;
 /// tallyflow.execute("INSERT INTO sales VALUES ('north', 10.5), ('north', 1)")?;
-/// tell!("{:?}", tallyflow.execute("SELECT * FROM totals")?);
+/// let totals = tallyflow.execute("SELECT * FROM totals")?;
 /// tallyflow.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
