@@ -13,6 +13,7 @@
 //! | [`text`] | | a cell as the text that PostgreSQL prints |
 //! | [`api`] | | the warp API |
 //! | [`wire`] | | the PostgreSQL wire protocol |
+//! | `walk` | | walks over the parsed tree, compiled once |
 pub mod api;
 pub mod batch;
 pub mod catalogue;
@@ -23,6 +24,7 @@ pub mod lower;
 pub mod rewrite;
 pub mod session;
 pub mod text;
+mod walk;
 pub mod wire;
 
 pub use api::host::DeclareError;

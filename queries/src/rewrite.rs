@@ -29,14 +29,15 @@ mod windowing;
 
 use crate::DeclareError;
 use crate::declare::dialect::{self, POSTGRES};
-use datafusion::sql::sqlparser::ast::{self, Expr, Query, Select, TableFactor, VisitMut, VisitorMut};
+use crate::walk;
+use datafusion::sql::sqlparser::ast::{self, Expr, Query, Select, TableFactor, VisitorMut};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{TokenWithSpan, Tokenizer};
 use std::ops::ControlFlow;
 
 /// Rewrites a query in place. What was rewritten is not rewritten again.
 pub(crate) fn rewrite(query: &mut Query) -> Result<(), DeclareError> {
-    match query.visit(&mut Rewriter) {
+    match walk::write(query, &mut Rewriter) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(why) => Err(why),
     }
@@ -95,7 +96,7 @@ fn flow(found: Result<(), DeclareError>) -> ControlFlow<DeclareError> {
 /// list that is written as one, and `document['key']` with `->`. Whether there is any.
 pub(crate) fn called(query: &mut Query) -> bool {
     let mut found = false;
-    let flow: ControlFlow<()> = ast::visit_expressions_mut(query, |expr| {
+    let flow: ControlFlow<()> = walk::expressions_mut(query, |expr| {
         let written = match expr {
             Expr::Array(list) if !list.elem.is_empty() => call("make_array", &list.elem).ok(),
             Expr::CompoundFieldAccess { root, access_chain } => member(root, access_chain),

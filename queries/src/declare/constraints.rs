@@ -2,13 +2,13 @@
 use super::{normalized, text};
 use crate::DeclareError;
 use crate::lower::planner::{self, Relation, Relations};
+use crate::walk;
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::{
     CheckConstraint, ColumnDef, ColumnOption, ColumnOptionDef, CreateTable, DataType as SqlType, Expr,
     GeneratedAs, Ident, NullsDistinctOption, SequenceOptions, TableConstraint, UniqueConstraint, Value,
-    visit_expressions,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -237,7 +237,7 @@ fn enforced(called: &str, check: &CheckConstraint) -> Result<(), DeclareError> {
 
 /// A condition that a row alone decides.
 fn condition(table: &str, name: &str, expr: &Expr, schema: &SchemaRef) -> Result<(), DeclareError> {
-    let asks = visit_expressions(expr, |expr| match expr {
+    let asks = walk::expressions(expr, |expr| match expr {
         Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });

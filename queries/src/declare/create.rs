@@ -2,11 +2,12 @@
 use super::{constraints, normalized, single_name};
 use crate::DeclareError;
 use crate::lower::planner;
+use crate::walk;
 use arrow::datatypes::{Field, Schema};
 use dataflows::{Mode, Table};
 use datafusion::sql::sqlparser::ast::{
     ColumnDef, ColumnOption, CreateTable, CreateTableOptions, Expr, IndexColumn, SqlOption, TableConstraint,
-    Value, visit_expressions,
+    Value,
 };
 use sources::decode::{Mapping, Pattern, changes};
 use std::ops::ControlFlow;
@@ -153,7 +154,7 @@ fn key(table: &str, create: &CreateTable, fields: &[Field]) -> Result<Vec<usize>
 
 /// A default is the same for each row: it names no column.
 fn constant(table: &str, column: &ColumnDef, value: &Expr) -> Result<(), DeclareError> {
-    let named = visit_expressions(value, |expr| match expr {
+    let named = walk::expressions(value, |expr| match expr {
         // Words such as current_date are values.
         Expr::Identifier(word) if VALUES.iter().any(|name| word.value.eq_ignore_ascii_case(name)) => {
             ControlFlow::Continue(())

@@ -1,14 +1,14 @@
 //! Forms of PostgreSQL that DataFusion's planner does not know, written as calls of functions it knows.
+use crate::walk;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value, VisitMut,
-    visit_expressions_mut,
 };
 use std::ops::ControlFlow;
 
 /// Rewrites every expression of a statement or a query.
 pub fn rewrite<T: VisitMut>(node: &mut T) {
-    let _: ControlFlow<()> = visit_expressions_mut(node, |expr| {
+    let _: ControlFlow<()> = walk::expressions_mut(node, |expr| {
         if let Some(new) = rewritten(expr) {
             *expr = new;
         }

@@ -3,15 +3,16 @@
 //! `a ASOF [LEFT] JOIN b ON a.k = b.k AND a.t >= b.t` (DuckDB, RisingWave) keeps left rows without a partner only with LEFT;
 //! `a ASOF JOIN b MATCH_CONDITION (a.t >= b.t) ON a.k = b.k` (Snowflake) always does.
 use crate::DeclareError;
+use crate::walk;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Ident, Join, JoinConstraint, JoinOperator, Query, TableAlias, TableFactor,
-    VisitMut, VisitorMut,
+    VisitorMut,
 };
 use std::ops::ControlFlow;
 
 /// Rewrites every ASOF join of a query.
 pub(super) fn rewrite(query: &mut Query) -> Result<(), DeclareError> {
-    match query.visit(&mut Rewriter) {
+    match walk::write(query, &mut Rewriter) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(why) => Err(why),
     }

@@ -1,15 +1,16 @@
 //! `FETCH FIRST n ROWS ONLY`, said as LIMIT, and `WITH TIES`, said by rank: all that DataFusion plans.
 use crate::DeclareError;
 use crate::declare::text;
+use crate::walk;
 use datafusion::sql::sqlparser::ast::{
     Distinct, ExceptSelectItem, Expr, Ident, LimitClause, OrderByKind, Query, SelectItem, SetExpr, Value,
-    VisitMut, VisitorMut, WildcardAdditionalOptions,
+    VisitorMut, WildcardAdditionalOptions,
 };
 use std::ops::ControlFlow;
 
 /// Rewrites a query and all queries inside it.
 pub(super) fn said_as_limit(query: &mut Query) -> Result<(), DeclareError> {
-    match VisitMut::visit(query, &mut Fetches) {
+    match walk::write(query, &mut Fetches) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(text) => Err(DeclareError::Unsupported(text)),
     }

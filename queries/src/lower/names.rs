@@ -1,8 +1,9 @@
 //! Names of unnamed columns as PostgreSQL gives them (FigureColname in its parse_target.c), set before DataFusion invents its own.
 //!
 //! A name that a SELECT gives twice gets a mark behind it, since DataFusion wants each once; [`shown`] takes it off again.
+use crate::walk;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, VisitMut, VisitorMut,
+    Expr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, VisitorMut,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -38,7 +39,7 @@ pub(crate) fn name(query: &mut Query) {
         }
     }
     // Nothing breaks it off.
-    _ = query.visit(&mut Namer { depth: 0 });
+    _ = walk::write(query, &mut Namer { depth: 0 });
 }
 
 fn each_select(body: &mut SetExpr, act: &mut impl FnMut(&mut Select)) {

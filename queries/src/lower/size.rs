@@ -2,9 +2,10 @@
 //! named, so that a short text can stand for a plan that fits no memory.
 use super::planner::Names;
 use crate::DeclareError;
+use crate::walk;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, Select, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, Select, Visitor};
 use std::ops::ControlFlow;
 
 /// SELECTs and tables, each as often as it is named.
@@ -18,7 +19,7 @@ const COLUMNS_MAX: usize = 100_000;
 
 /// Refuses a query that would become too large.
 pub(super) fn check(query: &Query, names: &Names<'_>) -> Result<(), DeclareError> {
-    match query.visit(&mut Sizes { names, open: vec![], known: vec![] }) {
+    match walk::read(query, &mut Sizes { names, open: vec![], known: vec![] }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(why) => Err(DeclareError::Invalid(format!("the query is too large: {why}"))),
     }

@@ -2,6 +2,7 @@
 //! in a RIGHT JOIN. DataFusion always takes the left one, so the joins are written with ON, and `*` and the merged names with what they mean.
 use super::asof::alias;
 use crate::DeclareError;
+use crate::walk;
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, JoinConstraint, JoinOperator, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor,
     TableWithJoins, VisitMut, VisitorMut,
@@ -14,7 +15,7 @@ pub(super) type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
 /// Rewrites every USING and NATURAL of a query.
 pub(super) fn rewrite(query: &mut Query, columns_of: ColumnsOf<'_>) -> Result<(), DeclareError> {
     let mut rewriter = Rewriter { columns_of, with: vec![] };
-    match query.visit(&mut rewriter) {
+    match walk::write(query, &mut rewriter) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(text) => Err(DeclareError::Unsupported(text)),
     }
@@ -306,7 +307,7 @@ fn outputs(select: &Select, name: &str) -> bool {
 
 /// Writes out the merged names, except in queries inside.
 fn replace(part: &mut impl VisitMut, merged: &[Known]) {
-    let outcome = part.visit(&mut Names { merged, depth: 0 });
+    let outcome = walk::write(part, &mut Names { merged, depth: 0 });
     debug_assert!(outcome.is_continue(), "nothing stops the walk");
 }
 

@@ -1,9 +1,10 @@
 //! Functions that give rows, in FROM and in the SELECT list, written as UNNEST of a list: one operator takes all of them apart.
 use super::{call, expression, function_name, plain_arguments, query};
 use crate::DeclareError;
+use crate::walk;
 use datafusion::sql::sqlparser::ast::{
     self, Expr, Function, FunctionArg, FunctionArgExpr, Ident, Query, SelectItem, TableAlias,
-    TableAliasColumnDef, TableFactor, VisitMut, VisitorMut,
+    TableAliasColumnDef, TableFactor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -192,10 +193,10 @@ fn one_value(
 /// The query with the only column of such a function in the place of its name: `e` for `e.value`. Whether there is one.
 pub(crate) fn valued(query: &mut Query) -> bool {
     let mut names = Names { of: vec![], found: false };
-    _ = query.visit(&mut names);
+    _ = walk::write(query, &mut names);
     if !names.of.is_empty() {
         names.found = true;
-        _ = query.visit(&mut names);
+        _ = walk::write(query, &mut names);
     }
     names.found
 }
@@ -260,7 +261,7 @@ pub(super) fn in_list(item: &mut SelectItem) -> Result<(), DeclareError> {
         _ => return Ok(()),
     };
     for mark in [true, false] {
-        match expr.visit(&mut Listed { mark, depth: 0 }) {
+        match walk::write(expr, &mut Listed { mark, depth: 0 }) {
             ControlFlow::Continue(()) => {}
             ControlFlow::Break(why) => return Err(why),
         }

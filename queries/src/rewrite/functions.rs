@@ -2,9 +2,10 @@
 //! arguments and its result cast to their types.
 use super::{expression, function_name, plain_arguments, query};
 use crate::DeclareError;
+use crate::walk;
 use datafusion::sql::sqlparser::ast::{
     self, CreateFunction, CreateFunctionBody, DataType, Expr, FunctionReturnType, Query, SelectItem, SetExpr,
-    Value, VisitMut, VisitorMut,
+    Value, VisitorMut,
 };
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -102,7 +103,7 @@ pub fn expand(query: &mut Query, functions: &Functions) -> Result<(), DeclareErr
         return Ok(());
     }
     let mut left = CALLS_MAX;
-    match query.visit(&mut Expander { functions, depth: 0, left: &mut left }) {
+    match walk::write(query, &mut Expander { functions, depth: 0, left: &mut left }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(why) => Err(why),
     }
@@ -139,11 +140,11 @@ impl VisitorMut for Expander<'_> {
         let mut body = function.body.clone();
         // The body's own calls first: what the caller wrote has been written out already.
         let mut inner = Expander { functions: self.functions, depth: self.depth + 1, left: self.left };
-        if let ControlFlow::Break(why) = body.visit(&mut inner) {
+        if let ControlFlow::Break(why) = walk::write(&mut body, &mut inner) {
             return ControlFlow::Break(why);
         }
         let mut place = Place { function, written: &written };
-        _ = body.visit(&mut place);
+        _ = walk::write(&mut body, &mut place);
         *expr = cast(body, &function.returns);
         ControlFlow::Continue(())
     }

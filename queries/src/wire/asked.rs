@@ -1,7 +1,8 @@
 //! Questions about the system in words that DataFusion plans: what psql and SQLAlchemy ask of what there is none of here.
+use crate::walk;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query,
-    SelectItem, SetExpr, Statement, Value, visit_expressions_mut,
+    SelectItem, SetExpr, Statement, Value,
 };
 use std::ops::ControlFlow;
 
@@ -12,7 +13,7 @@ const LISTS: [&str; 4] = ["indkey", "indclass", "indoption", "indcollation"];
 
 /// Says what cannot be planned otherwise.
 pub(super) fn plainly(statement: &mut Statement) {
-    _ = visit_expressions_mut(statement, |expr| {
+    _ = walk::expressions_mut(statement, |expr| {
         let said = match expr {
             Expr::CompoundIdentifier(path) if names(path, &EMPTY) => Some(Expr::value(Value::Null)),
             Expr::Like { negated, any: false, expr: value, pattern, escape_char: Some(escape) } => {
@@ -81,7 +82,7 @@ fn called(name: &str, arguments: Vec<Expr>) -> Option<Expr> {
 
 /// Says of each scalar subquery of one row which it is: the least.
 pub(super) fn singly(statement: &mut Statement) {
-    _ = visit_expressions_mut(statement, |expr| {
+    _ = walk::expressions_mut(statement, |expr| {
         if let Expr::Subquery(query) = expr {
             _ = least(query);
         }

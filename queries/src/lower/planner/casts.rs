@@ -1,16 +1,15 @@
 //! Calls that differ in their casts only, such as `sum(i)` and `sum(CAST(i AS BIGINT))`: DataFusion names a column by its expression
 //! without casts, and refuses two of one name. Such casts are put into a CASE that is always true, which gives them another name.
+use crate::walk;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Query, Value, visit_expressions, visit_expressions_mut,
-};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, CaseWhen, Expr, Query, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 /// Gives calls of one name different ones.
 pub(super) fn distinguish(query: &mut Query) {
     let mut alike: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    _ = visit_expressions(query, |expr| {
+    _ = walk::expressions(query, |expr| {
         if matches!(expr, Expr::Function(_)) {
             alike.entry(without_casts(expr)).or_default().insert(expr.to_string());
         }
@@ -20,7 +19,7 @@ pub(super) fn distinguish(query: &mut Query) {
     if alike.is_empty() {
         return;
     }
-    _ = visit_expressions_mut(query, |expr| {
+    _ = walk::expressions_mut(query, |expr| {
         if matches!(expr, Expr::Function(_))
             && let Some(texts) = alike.get(&without_casts(expr))
             && let Some(number) = texts.iter().position(|text| *text == expr.to_string())
@@ -41,7 +40,7 @@ fn without_casts(call: &Expr) -> String {
 }
 
 fn each_cast(call: &mut Expr, change: impl Fn(Expr) -> Expr) {
-    _ = visit_expressions_mut(call, |part| {
+    _ = walk::expressions_mut(call, |part| {
         if matches!(part, Expr::Cast { .. }) {
             *part = change(std::mem::replace(part, Expr::value(Value::Null)));
         }
