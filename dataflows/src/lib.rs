@@ -14,8 +14,10 @@
 //! | `state` | | groups, top rows, latest versions: state by key, stepped one complete time after the other |
 //! | `ward`, [`contain`] | | what keeps one dataflow from harming others: a budget, and contained panics |
 //! | [`row`], [`codec`] | [`row::Row`], [`codec::Codec`] | Arrow columns to compact bytes and back, where state needs bytes |
+//! | [`allocator`] | | where memory comes from, and how long what was freed is kept |
 //! | [`batch`] | [`Batch`], [`Tick`] | all changes of one view up to a time, and of all views at one time |
 //! | [`value`] | [`value::Value`] | one cell, borrowed, for those who print rows |
+pub mod allocator;
 pub mod batch;
 pub mod codec;
 pub mod contain;

@@ -1,25 +1,15 @@
 //! The `tallyflow` binary: a command line in, an exit code out. What it does stands in `cli`.
 use clap::Parser;
+use dataflows::allocator;
 use harness::Error;
 use harness::cli::{Command, Outcome};
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-unsafe extern "C" {
-    /// Sets an option of the allocator (mimalloc.h).
-    fn mi_option_set(option: std::ffi::c_int, value: std::ffi::c_long);
-}
-
-/// `mi_option_purge_delay`: how long freed memory is kept before the system has it back.
-const PURGE_DELAY: std::ffi::c_int = 15;
-/// A tick frees what the next one needs: given back in between, each page is cleared by the system again, a quarter of all time.
-const PURGE_DELAY_MS: std::ffi::c_long = 60_000;
+static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
 
 fn main() -> ExitCode {
-    // SAFETY: the allocator is linked in, knows the option by this number in its versions 2 and 3, and takes any value.
-    unsafe { mi_option_set(PURGE_DELAY, PURGE_DELAY_MS) };
+    allocator::keep_freed();
     // For tests of what a panic does.
     if let Ok(place) = std::env::var("TALLYFLOW_FAULT") {
         dataflows::contain::inject(&place);

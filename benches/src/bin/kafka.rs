@@ -7,6 +7,7 @@
 //! `components` and `retail`. The broker shares the processors. For the whole process, duplicates and bindings included: run
 //! `tallyflow run --kafka BROKERS --topic TOPIC --data NEW` and see how long /readyz takes.
 use crossbeam_channel::{bounded, unbounded};
+use dataflows::allocator;
 use dataflows::engine::{Collector, Engine};
 use queries::Catalogue;
 use sources::decode::{Decoded, Decoder};
@@ -24,9 +25,10 @@ const BATCH: usize = 1_000;
 const BATCHES_IN_FLIGHT: usize = 64;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
 
 fn main() -> Outcome<()> {
+    allocator::keep_freed();
     let mut arguments = std::env::args().skip(1);
     let brokers = arguments.next().ok_or("name the brokers: HOST:PORT")?;
     let topic = arguments.next().ok_or("name a topic")?;

@@ -9,6 +9,7 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use benches::events::{Events, TABLES};
+use dataflows::allocator;
 use dataflows::engine::{Collector, Engine, Output};
 use queries::catalogue::Catalogue;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use std::time::Instant;
 
 /// As the product has it.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
 
 /// k events/s of Feldera's DBSP on one core of such a machine, as its benchmark prints them for batches of 40,000.
 const PEER: [(&str, f64); 21] = [
@@ -90,6 +91,7 @@ fn options() -> Result<Options, String> {
 }
 
 fn main() -> Result<(), String> {
+    allocator::keep_freed();
     let options = options()?;
     if options.only {
         return run(&options, &options.queries[0]);

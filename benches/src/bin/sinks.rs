@@ -11,7 +11,7 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Field, Schema};
-use dataflows::{Batch, Delta, Tick, View};
+use dataflows::{Batch, Delta, Tick, View, allocator};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sinks::delivery::{Delivery, Part};
@@ -24,7 +24,7 @@ use std::time::Instant;
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
 
 /// Which version of each key stands; 0: none.
 struct Rows {
@@ -108,6 +108,7 @@ impl Rows {
 }
 
 fn main() -> Outcome<()> {
+    allocator::keep_freed();
     let mut arguments = std::env::args().skip(1);
     let kind = arguments.next().ok_or("name a store: postgres or redis")?;
     let url = arguments.next().ok_or("name its address")?;

@@ -1,12 +1,13 @@
 //! The `simulate` binary: runs simulations, prints the seeds that fail, and what happened how often; exit code 1 if one fails.
 use clap::Parser;
+use dataflows::allocator;
 use harness::simulate::plant::Bug;
 use harness::simulate::{Counters, MUST_HAPPEN, run};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
 
 #[derive(Parser)]
 struct Arguments {
@@ -25,6 +26,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    allocator::keep_freed();
     let Arguments { seeds, from, threads, plant } = Arguments::parse();
     let bug = plant.and_then(|number| Bug::ALL.get(number).copied());
     let next = AtomicU64::new(from);

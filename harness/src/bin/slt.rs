@@ -1,5 +1,6 @@
 //! The `slt` binary: runs sqllogictest files, prints what passed, what was refused and what is wrong; exit code 1 if any is.
 use clap::Parser;
+use dataflows::allocator;
 use harness::slt::database::{Answer, Execute, Open};
 use harness::slt::{self, Options};
 use harness::{Config, Error, Tallyflow};
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
 
 #[derive(Parser)]
 struct Arguments {
@@ -28,6 +29,7 @@ impl Drop for Database {
 }
 
 fn main() -> ExitCode {
+    allocator::keep_freed();
     let Arguments { options } = Arguments::parse();
     let workers = options.workers;
     let open: Open = Arc::new(move || {
