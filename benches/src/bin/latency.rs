@@ -1,9 +1,13 @@
 //! From an event's POST to its change on a server-sent stream, at a running process with the bss catalogue.
 //!
-//! `tallyflow demo --listen 127.0.0.1:8080 &`, then `cargo run --release -p benches --bin latency [-- ADDR SAMPLES]`
+//! `tallyflow demo --listen 127.0.0.1:8080 &`, then `cargo run --release -p benches --bin latency [-- ADDR SAMPLES [URL [SCHEMA]]]`
 //!
 //! One connection posts a new customer every 50 ms, another follows `/api/v1/views/customers/changes`. Prints p50, p90, p99 and the
 //! greatest latency in milliseconds; what is measured includes the request, the fsync and both connections.
+//!
+//! With a third argument, the URL of a PostgreSQL that a sink of the process writes to, and a fourth, the schema there
+//! (`tallyflow`): until the row can be read in PostgreSQL, asked once a millisecond. Where Kafka is the log, the request ends when
+//! all of its brokers have the event.
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -16,8 +20,17 @@ fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8080".into());
     let samples: usize = arguments.next().map_or(Ok(200), |n| n.parse())?;
+    let store = arguments.next();
+    let schema = arguments.next().unwrap_or_else(|| "tallyflow".into());
     // Ids that no earlier run used.
     let run = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
+    if let Some(url) = store {
+        let ids = (0..samples).map(|i| format!("bench-{run}-{i}"));
+        return tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(stored(&address, &url, &schema, ids));
+    }
     let (ready, started) = channel();
     let (seen, arrivals) = channel();
     let prefix = format!("bench-{run}-");
@@ -38,6 +51,31 @@ fn main() -> Outcome<()> {
         std::thread::sleep(Duration::from_millis(50));
     }
     report(&sent, &arrivals, samples)
+}
+
+/// One event after the other: from its POST until PostgreSQL shows its row.
+async fn stored(address: &str, url: &str, schema: &str, ids: impl Iterator<Item = String>) -> Outcome<()> {
+    let (client, driver) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+    tokio::spawn(driver);
+    let row = format!("SELECT 1 FROM \"{schema}\".customers WHERE customer_id = $1");
+    let row = client.prepare(&row).await?;
+    let mut connection = BufReader::new(TcpStream::connect(address)?);
+    connection.get_ref().set_nodelay(true)?;
+    let mut latencies = vec![];
+    for id in ids {
+        let sent = Instant::now();
+        post(&mut connection, address, &id)?;
+        while client.query_opt(&row, &[&id]).await?.is_none() {
+            if sent.elapsed() > Duration::from_secs(10) {
+                return Err(format!("{id} is not in PostgreSQL after 10 s").into());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        latencies.push(sent.elapsed().as_secs_f64() * 1e3);
+        tokio::time::sleep(Duration::from_millis(50).saturating_sub(sent.elapsed())).await;
+    }
+    print(latencies);
+    Ok(())
 }
 
 fn post(connection: &mut BufReader<TcpStream>, address: &str, id: &str) -> Outcome<()> {
@@ -99,14 +137,19 @@ fn report(
         let started = sent.get(&id).ok_or("a change of an event that was not sent")?;
         latencies.push(arrived.duration_since(*started).as_secs_f64() * 1e3);
     }
+    print(latencies);
+    Ok(())
+}
+
+fn print(mut latencies: Vec<f64>) {
     latencies.sort_by(f64::total_cmp);
-    let at = |share: f64| latencies[((samples - 1) as f64 * share) as usize];
+    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
     println!(
-        "{samples} events: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, greatest {:.1} ms",
+        "{} events: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, greatest {:.1} ms",
+        latencies.len(),
         at(0.5),
         at(0.9),
         at(0.99),
         at(1.0)
     );
-    Ok(())
 }
