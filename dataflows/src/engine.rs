@@ -238,7 +238,7 @@ impl Engine {
     /// increase. Blocks while the workers are far behind.
     pub fn tick(&self, time: Time, rows: Vec<(Arc<str>, RecordBatch)>) {
         let here = self.workers.len();
-        let mut shares = self.shares(time, rows);
+        let mut shares = split(here * self.processes, time, rows);
         let rest = shares.split_off(here);
         let _order = self.order.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(others) = &self.others {
@@ -249,22 +249,19 @@ impl Engine {
         Order::Tick(time, shares).tell(&self.workers, self.bytes_max);
     }
 
-    /// Splits batches evenly: any worker can take any row, as rows find their worker by key later.
-    fn shares(&self, time: Time, rows: Vec<(Arc<str>, RecordBatch)>) -> Vec<Vec<(Arc<str>, RecordBatch)>> {
-        let workers = self.workers.len() * self.processes;
-        let mut shares = vec![Vec::new(); workers];
-        for (i, (table, batch)) in rows.into_iter().enumerate() {
-            let n = batch.num_rows();
-            if workers == 1 || n < SPLIT_ROWS_MIN {
-                shares[(time as usize).wrapping_add(i) % workers].push((table, batch));
-                continue;
-            }
-            for (index, share) in shares.iter_mut().enumerate() {
-                let (from, to) = (n * index / workers, n * (index + 1) / workers);
-                share.push((table.clone(), batch.slice(from, to - from)));
-            }
+    /// The same, where the other processes have rows of their own: those given are for the workers of this process.
+    pub fn tick_here(&self, time: Time, rows: Fed) {
+        let shares = self.split(time, rows);
+        let _order = self.order.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(others) = &self.others {
+            (1..self.processes).for_each(|process| others(process, &Order::Tick(time, vec![])));
         }
-        shares
+        Order::Tick(time, shares).tell(&self.workers, self.bytes_max);
+    }
+
+    /// Rows of a tick as shares of the workers of this process.
+    pub fn split(&self, time: Time, rows: Fed) -> Vec<Fed> {
+        split(self.workers.len(), time, rows)
     }
 
     /// The operators of a view's dataflow and the arrangements it shares, as the first worker of this process rendered them: text for EXPLAIN.
@@ -355,6 +352,23 @@ impl Engine {
         }
         _ = self.thread.join();
     }
+}
+
+/// Splits batches evenly: any worker can take any row, as rows find their worker by key later.
+fn split(workers: usize, time: Time, rows: Fed) -> Vec<Fed> {
+    let mut shares = vec![Vec::new(); workers];
+    for (i, (table, batch)) in rows.into_iter().enumerate() {
+        let n = batch.num_rows();
+        if workers == 1 || n < SPLIT_ROWS_MIN {
+            shares[(time as usize).wrapping_add(i) % workers].push((table, batch));
+            continue;
+        }
+        for (index, share) in shares.iter_mut().enumerate() {
+            let (from, to) = (n * index / workers, n * (index + 1) / workers);
+            share.push((table.clone(), batch.slice(from, to - from)));
+        }
+    }
+    shares
 }
 
 /// What an idle arrangement does for its merges, as if so many rows had come: it ends those that are under way, and begins those of layers

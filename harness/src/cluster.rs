@@ -1,7 +1,8 @@
 //! More than one process: process 0 leads, the others follow.
 //!
-//! The leader holds the data, reads the log, answers, and writes to the stores. A follower holds nothing: it compiles the same
-//! statements, keeps a share of every view in its workers, and hands its share of the changes back. Rows find their worker over
+//! The leader holds the data, decides, answers, and writes to the stores. A follower keeps nothing: it compiles the same
+//! statements, reads and decodes its share of the log's partitions, keeps a share of every view in its workers, and hands its share
+//! of the changes back. Rows find their worker over
 //! timely's own connections; what the engine is told and what it answers goes over a link of ours, and a pulse shows that a process
 //! lives. A process that is lost ends all: the log is the truth, and from it all is made again.
 //!
@@ -10,6 +11,7 @@
 //! | [`hosts`] | the file of addresses |
 //! | [`greet`] | how the processes find each other, and who is refused |
 //! | [`frame`] | orders and outputs as bytes |
+//! | [`parts`] | partitions read by process |
 //! | [`lead`] | the side of process 0 |
 //! | [`follow`] | the side of the others |
 pub mod follow;
@@ -17,6 +19,7 @@ pub mod frame;
 pub mod greet;
 pub mod hosts;
 pub mod lead;
+pub mod parts;
 
 use dataflows::View;
 use std::sync::Arc;

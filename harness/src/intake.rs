@@ -4,6 +4,7 @@
 //! and the first one stands. An event from beyond the tick's horizon goes to quarantine as `future` and is not remembered: the
 //! same event sent again later counts. Accepted, duplicates, quarantined and verdicts add up to the records read.
 use crate::clock::Moment;
+use crate::cluster::parts::is_elsewhere;
 use crate::quarantine::{LATE_MS, Late, Ledger, Quarantined, Standing, State};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -76,13 +77,27 @@ impl Counts {
 }
 
 impl Intake {
-    /// Takes in the next records of a tick; gives the rows that go on, by the number of their mapping.
+    /// Of records that are not here whole: those that must be, before they are taken in.
+    pub fn wanted(&self, moment: Moment, records: &[Record], decoded: &Decoded) -> Vec<u32> {
+        let mut wanted = vec![];
+        for (at, (head, record)) in decoded.heads.iter().zip(records).enumerate() {
+            let Outcome::Event(event) = &head.outcome else { continue };
+            let contradicts = || self.seen.get(&event.key).is_some_and(|content| *content != event.content);
+            let is_named = is_future(moment, event) || late_time(moment, event).is_some() || contradicts();
+            if is_named && is_elsewhere(record) {
+                wanted.push(at as u32);
+            }
+        }
+        wanted
+    }
+
+    /// Takes in the next records of a tick; gives the rows that go on, by the number of their mapping, and which records do not count.
     pub fn take(
         &mut self,
         moment: Moment,
         records: &[Record],
         decoded: Decoded,
-    ) -> Vec<(usize, RecordBatch)> {
+    ) -> (Vec<(usize, RecordBatch)>, Vec<u32>) {
         debug_assert_eq!(records.len(), decoded.heads.len());
         self.counts.records += records.len() as u64;
         let mut dropped = Vec::new();
@@ -105,7 +120,8 @@ impl Intake {
                 }
             }
         }
-        decoded.tables.into_iter().filter_map(|table| keep_rows(table, &dropped)).collect()
+        let rows = decoded.tables.into_iter().filter_map(|table| keep_rows(table, &dropped)).collect();
+        (rows, dropped)
     }
 
     /// The rows a table gets of records that were taken in before it was declared: those of the records that count.
@@ -266,7 +282,7 @@ impl Intake {
 
     /// What becomes of an event. One that counts is remembered.
     fn fate(&mut self, moment: Moment, event: &Accepted) -> Fate {
-        if event.time_ms.is_some_and(|time| time > 0 && time as u64 > moment.horizon) {
+        if is_future(moment, event) {
             return Fate::Refused(FUTURE, future(moment, event));
         }
         match self.seen.entry(event.key) {
@@ -287,10 +303,7 @@ impl Intake {
         if !event.matched {
             self.count_unmatched(&event.event_type);
         }
-        let event_time = event.time_ms.and_then(|time| Time::try_from(time).ok());
-        let Some(event_time) = event_time.filter(|time| moment.time.saturating_sub(*time) >= LATE_MS) else {
-            return;
-        };
+        let Some(event_time) = late_time(moment, event) else { return };
         let Ok(names) = sources::event::parse(&record.payload) else { return };
         self.ledger.add_late(Late {
             time: moment.time,
@@ -326,6 +339,17 @@ enum Fate {
     Refused(&'static str, String),
 }
 
+/// Whether an event lies beyond the horizon.
+fn is_future(moment: Moment, event: &Accepted) -> bool {
+    event.time_ms.is_some_and(|time| time > 0 && time as u64 > moment.horizon)
+}
+
+/// The time of an event that is late.
+fn late_time(moment: Moment, event: &Accepted) -> Option<Time> {
+    let time = event.time_ms.and_then(|time| Time::try_from(time).ok());
+    time.filter(|time| moment.time.saturating_sub(*time) >= LATE_MS)
+}
+
 /// The latest event time that is not beyond the horizon.
 pub fn latest_event(decoded: &Decoded, horizon: Time) -> Option<Time> {
     let times = decoded.heads.iter().filter_map(|head| match &head.outcome {
@@ -345,7 +369,7 @@ pub(crate) fn future(moment: Moment, event: &Accepted) -> String {
     )
 }
 
-fn keep_rows(table: TableRows, dropped: &[u32]) -> Option<(usize, RecordBatch)> {
+pub(crate) fn keep_rows(table: TableRows, dropped: &[u32]) -> Option<(usize, RecordBatch)> {
     if dropped.is_empty() {
         return Some((table.mapping, table.rows));
     }

@@ -5,6 +5,7 @@ use crate::Error;
 use crate::backfill::{self, Service, Topics};
 use crate::clock::{Clock, Follow, Wall, wall};
 use crate::cluster::lead::Lead;
+use crate::cluster::parts::{Opening, Split};
 use crate::data::{self, Data};
 use crate::feed::Feed;
 use crate::host::Process;
@@ -173,10 +174,16 @@ impl Pipeline {
         let (output, outputs) = bounded(OUTPUTS_IN_FLIGHT);
         let visible: Arc<Visible> = Arc::default();
         let processes = setting.others.as_ref().map_or(1, |others| others.processes());
-        let engine = match &setting.others {
-            Some(others) => others.start(output, visible.clone())?,
-            None => Engine::start_bounded(setting.workers, output, setting.state_bytes_max)
-                .map_err(|why| Error::failed("start the engine", why))?,
+        let (engine, parts) = match &setting.others {
+            Some(others) => {
+                let opening = Opening::of(&data, &log, recorder.is_on())?;
+                let (engine, parts) = others.start(output, visible.clone(), &opening)?;
+                (engine, Some(parts))
+            }
+            None => {
+                let engine = Engine::start_bounded(setting.workers, output, setting.state_bytes_max);
+                (engine.map_err(|why| Error::failed("start the engine", why))?, None)
+            }
         };
         if setting.costs {
             engine.count_busy();
@@ -191,12 +198,13 @@ impl Pipeline {
             bindings,
             underway: Arc::default(),
             intake: Arc::default(),
-            tables: Arc::new(RwLock::new(Tables::new(vec![]))),
+            tables: Arc::new(RwLock::new(Tables::new(0, vec![]))),
             visible: visible.clone(),
             gauges: Arc::default(),
             outlets,
             snapshots: status,
             late: Arc::new(late),
+            parts: parts.clone(),
         };
         let latency = Arc::new(Latency::default());
 
@@ -210,7 +218,10 @@ impl Pipeline {
         kept_times.extend(&store_times);
         collector(&shared).stop_at(store_times);
         shared.snapshots.phase("tables and views installed", began.elapsed());
-        let mut source = shared.log.reader();
+        let mut source: Box<dyn Source> = match &parts {
+            Some(parts) => Box::new(Split::new(parts, &shared.log)),
+            None => shared.log.reader(),
+        };
         if let Some(loaded) = &loaded {
             let positions = loaded.manifest.point.positions();
             source.seek(&positions).map_err(|why| Error::failed("read the log after the snapshot", why))?;
@@ -222,6 +233,7 @@ impl Pipeline {
             tables: shared.tables.clone(),
             appended: shared.log.subscribe(),
             visible: visible.clone(),
+            parts,
         };
         let (reader, steps, handle, mut upstream) = Reader::new(source, reader_setting);
         let (commands, received) = bounded(COMMANDS_IN_FLIGHT);

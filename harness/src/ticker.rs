@@ -1,15 +1,18 @@
 //! `Ticker`: the one thread that decides. It gives each tick its time, binds it, takes its events in and tells the engine; tables
 //! and views come and go between two ticks.
 mod installed;
+mod pieces;
 mod replace;
 mod rows;
 mod snapshots;
 
 pub use installed::shown;
 pub use replace::Replace;
+pub(crate) use rows::together;
 
 use crate::Error;
 use crate::clock::{Clock, Moment};
+use crate::cluster::parts::Parts;
 use crate::faults;
 use crate::feed::Feed;
 use crate::intake::{Intake, latest_event};
@@ -20,7 +23,7 @@ use crate::progress::{Binding, Bindings};
 use crate::publish::{Underway, Visible};
 use crate::snapshot::{self, recorder::Recorder};
 use crate::statements::{Act, Statement, Statements};
-use crate::ticks::{Cut, Origin, Piece, Step, Tables, Told};
+use crate::ticks::{Cut, Origin, Step, Tables, Told};
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, never, select};
 use dataflows::engine::{Collector, Engine};
@@ -28,7 +31,7 @@ use dataflows::{Position, Table, Time};
 use queries::api::host::QueryKind;
 use queries::catalogue::Change;
 use queries::{Catalogue, Declared};
-use rows::{digest, together};
+use rows::digest;
 use sinks::memory::Memory;
 use sources::decode::Mapping;
 use std::collections::{BTreeMap, VecDeque};
@@ -111,6 +114,8 @@ pub struct Shared {
     pub snapshots: Arc<snapshot::Status>,
     /// What late events changed.
     pub late: Arc<LateChanges>,
+    /// The processes that read partitions of their own.
+    pub parts: Option<Arc<Parts>>,
 }
 
 /// The state of the thread.
@@ -211,10 +216,9 @@ impl Ticker {
         }
         let mut pieces = Vec::with_capacity(cut.pieces.len());
         for piece in cut.pieces {
-            let piece =
-                piece.recv().map_err(|_| Error::failed("decode a tick", "a decoding thread ended"))?;
+            let piece = piece.recv().map_err(|_| self.no_piece())?;
             self.anchor(&piece);
-            pieces.push(self.fresh(piece));
+            pieces.push(self.fresh(piece)?);
         }
         let records = pieces.iter().map(|piece| piece.records.len() as u64).sum();
         let digest = digest(&pieces);
@@ -234,7 +238,7 @@ impl Ticker {
             }
         };
         self.positions = cut.positions;
-        self.take_in(moment, pieces);
+        self.take_in(moment, pieces)?;
         self.bring_late(&late);
         if matches!(cut.origin, Origin::New { .. }) && !self.grouped {
             let intake = self.shared.intake.lock().expect("no thread panics with the intake");
@@ -273,18 +277,6 @@ impl Ticker {
         Ok(())
     }
 
-    fn take_in(&mut self, moment: Moment, pieces: Vec<Piece>) {
-        let mut intake = self.shared.intake.lock().expect("no thread panics with the intake");
-        for piece in pieces {
-            for (mapping, batch) in intake.take(moment, &piece.records, piece.decoded) {
-                let table = &piece.tables.mappings[mapping].table.name;
-                self.recorder.rows(table, &batch);
-                self.rows.push((table.clone(), batch));
-            }
-            self.recorder.added(&mut intake);
-        }
-    }
-
     /// Tells the engine of all rows that wait.
     fn tell(&mut self, moment: Moment, records: u64) {
         let mut intake = self.shared.intake.lock().expect("no thread panics with the intake");
@@ -295,16 +287,13 @@ impl Ticker {
         let rows = together(std::mem::take(&mut self.rows));
         self.shared.underway.push(moment.time, self.positions.clone(), std::mem::take(&mut self.grouped));
         self.shared.gauges.ticked(moment.time, records);
-        faults::around("step", || self.with_engine(|engine| engine.tick(moment.time, rows)));
-    }
-
-    /// Decoded for the tables of the moment: a table may have come since the piece was decoded.
-    fn fresh(&self, piece: Piece) -> Piece {
-        let tables = self.shared.tables.read().expect("no thread panics with the tables").clone();
-        if Arc::ptr_eq(&tables, &piece.tables) {
-            return piece;
-        }
-        Piece { decoded: tables.decoder.decode(&piece.records), tables, ..piece }
+        let is_here = records > 0
+            && self.shared.parts.as_ref().is_some_and(|parts| parts.all_read(self.positions.len()));
+        let tick = |engine: &Engine| match is_here {
+            true => engine.tick_here(moment.time, rows),
+            false => engine.tick(moment.time, rows),
+        };
+        faults::around("step", || self.with_engine(tick));
     }
 
     fn compare(&self, bound: &Binding, records: u64, digest: u64) -> Result<(), Error> {
@@ -399,7 +388,8 @@ impl Ticker {
     }
 
     fn set_tables(&self, mappings: Vec<Arc<Mapping>>) {
-        *self.shared.tables.write().expect("no thread panics with the tables") = Tables::new(mappings);
+        let mut tables = self.shared.tables.write().expect("no thread panics with the tables");
+        *tables = Tables::new(tables.number + 1, mappings);
     }
 
     fn with_engine<T>(&self, act: impl FnOnce(&Engine) -> T) -> T {

@@ -1,18 +1,22 @@
 //! `Reader`: reads the log, cuts it into ticks and has their records decoded by a pool; the order of the log is kept.
 //!
 //! Ticks that were bound in an earlier life are cut again exactly so; then the [`Pace`] decides.
+mod pace;
 mod pool;
 
+pub use pace::Pace;
 pub use pool::hash;
-pub(crate) use pool::{Work, decode};
+pub(crate) use pool::{Work, decode, piece};
 
 use crate::Error;
+use crate::cluster::parts::{Away, Parts};
 use crate::faults;
 use crate::progress::{self, Binding};
 use crate::publish::Visible;
 use crate::simulate::plant::{Bug, planted};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use dataflows::{Position, Time};
+use pace::{Next, decide};
 use pool::{spawn_decoder, split};
 use sources::decode::{Decoded, Decoder, Mapping};
 use sources::{Record, Source, SourceError};
@@ -25,29 +29,6 @@ use std::time::{Duration, Instant};
 const POLL_BYTES: usize = 4 << 20;
 const READ_AGAIN: Duration = Duration::from_millis(100);
 const TICKS_IN_FLIGHT: usize = 4;
-const RECORDS_FEW: usize = 32;
-
-/// When a tick is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    /// So many records are a tick.
-    pub records_max: usize,
-    /// Fewer are one after this long; none: only when the log has ended.
-    pub wait: Option<Duration>,
-    /// The same, where more than a few wait: each tick has its price, and many records share it.
-    pub wait_busy: Option<Duration>,
-    /// No record is one too after this long; none: never.
-    pub idle: Option<Duration>,
-}
-
-/// What the reader does next.
-#[derive(Debug, PartialEq, Eq)]
-enum Next {
-    Cut(usize),
-    Poll,
-    Wait(Option<Duration>),
-    Stop,
-}
 
 /// How the log ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +44,8 @@ pub enum End {
 
 /// The tables that exist, and what decodes events for them.
 pub struct Tables {
+    /// It rises by one with each table that comes or goes.
+    pub number: u64,
     /// The mappings in the order in which `decoder` numbers them.
     pub mappings: Vec<Arc<Mapping>>,
     /// Decodes for all of them.
@@ -71,8 +54,8 @@ pub struct Tables {
 
 impl Tables {
     /// For so many mappings.
-    pub fn new(mappings: Vec<Arc<Mapping>>) -> Arc<Tables> {
-        Arc::new(Tables { decoder: Decoder::new(mappings.clone()), mappings })
+    pub fn new(number: u64, mappings: Vec<Arc<Mapping>>) -> Arc<Tables> {
+        Arc::new(Tables { number, decoder: Decoder::new(mappings.clone()), mappings })
     }
 }
 
@@ -86,6 +69,8 @@ pub struct Piece {
     pub hashes: Vec<u64>,
     /// The tables it was decoded for: the ticker decodes again if there are others by now.
     pub tables: Arc<Tables>,
+    /// The process that holds it, if that is another one: here are few payloads then, and rows only for snapshots.
+    pub away: Option<Away>,
 }
 
 /// What the reader hands on.
@@ -158,6 +143,7 @@ pub struct Reader<S> {
     appended: Receiver<()>,
     visible: Arc<Visible>,
     stalled: Option<String>,
+    parts: Option<Arc<Parts>>,
 }
 
 /// What a reader is given besides its source.
@@ -172,6 +158,8 @@ pub struct Setting {
     pub appended: Receiver<()>,
     /// Is told why nothing new comes.
     pub visible: Arc<Visible>,
+    /// The processes that read partitions of their own.
+    pub parts: Option<Arc<Parts>>,
 }
 
 impl<S: Source + 'static> Reader<S> {
@@ -211,6 +199,7 @@ impl<S: Source + 'static> Reader<S> {
             appended: setting.appended,
             visible: setting.visible,
             stalled: None,
+            parts: setting.parts,
         };
         (reader, handed, Handle { end, wake }, work)
     }
@@ -414,12 +403,20 @@ impl<S: Source + 'static> Reader<S> {
     fn send(&self, records: Vec<Record>, origin: Origin) -> bool {
         let positions =
             self.cut.iter().map(|(partition, offset)| Position { partition: *partition, offset: *offset });
-        let cut_pieces = split(records);
+        let cut_pieces = match &self.parts {
+            Some(parts) => parts.split(records).into_iter().flat_map(split).collect(),
+            None => split(records),
+        };
         let (replies, pieces): (Vec<_>, Vec<_>) = cut_pieces.iter().map(|_| bounded(1)).unzip();
         // The tick goes first: the ticker takes pieces while later ones are being handed out.
         let sent =
             self.steps.send(Step::Tick(Cut { pieces, positions: positions.collect(), origin })).is_ok();
-        sent && cut_pieces.into_iter().zip(replies).all(|work| self.pool.send(work).is_ok())
+        let mut work: Vec<Work> = cut_pieces.into_iter().zip(replies).collect();
+        if let Some(parts) = &self.parts {
+            // The others begin before this process does its own share.
+            work.retain(|(records, reply)| !parts.decode(records, reply));
+        }
+        sent && work.into_iter().all(|work| self.pool.send(work).is_ok())
     }
 
     fn reached(&self, partition: u32) -> u64 {
@@ -431,70 +428,6 @@ impl<S: Source + 'static> Reader<S> {
             0 => End::Open,
             1 => End::Drain,
             _ => End::Now,
-        }
-    }
-}
-
-fn decide(pace: Pace, queued: usize, backlog: bool, end: End, since_cut: Option<Duration>) -> Next {
-    if end == End::Now {
-        return Next::Stop;
-    }
-    if queued >= pace.records_max {
-        return Next::Cut(pace.records_max);
-    }
-    if backlog {
-        return Next::Poll;
-    }
-    if end == End::Drain {
-        return if queued > 0 { Next::Cut(queued) } else { Next::Stop };
-    }
-    let limit = match queued {
-        0 => pace.idle,
-        1..=RECORDS_FEW => pace.wait,
-        _ => pace.wait_busy,
-    };
-    let left = limit.map(|limit| limit.saturating_sub(since_cut.unwrap_or(limit)));
-    if left == Some(Duration::ZERO) { Next::Cut(queued) } else { Next::Wait(left) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIVE: Pace = Pace {
-        records_max: 100,
-        wait: Some(Duration::from_millis(10)),
-        wait_busy: Some(Duration::from_millis(25)),
-        idle: Some(Duration::from_secs(1)),
-    };
-    const REPLAY: Pace = Pace { records_max: 100, wait: None, wait_busy: None, idle: None };
-
-    #[test]
-    fn ticks_are_cut_by_size_in_backlog_and_by_time_when_little_arrives() {
-        let ms = |n| Some(Duration::from_millis(n));
-        let cases = [
-            (LIVE, 0, false, End::Open, None, Next::Cut(0)),
-            (LIVE, 250, true, End::Open, ms(0), Next::Cut(100)),
-            (LIVE, 50, true, End::Open, ms(50), Next::Poll),
-            (LIVE, 5, false, End::Open, ms(4), Next::Wait(ms(6))),
-            (LIVE, 5, false, End::Open, ms(10), Next::Cut(5)),
-            (LIVE, 50, false, End::Open, ms(10), Next::Wait(ms(15))),
-            (LIVE, 50, false, End::Open, ms(25), Next::Cut(50)),
-            (LIVE, 0, false, End::Open, ms(999), Next::Wait(ms(1))),
-            (LIVE, 0, false, End::Open, ms(1_000), Next::Cut(0)),
-            (LIVE, 50, false, End::Drain, ms(0), Next::Cut(50)),
-            (LIVE, 0, false, End::Drain, ms(5_000), Next::Stop),
-            (LIVE, 250, true, End::Now, ms(0), Next::Stop),
-            (REPLAY, 99, false, End::Open, ms(60_000), Next::Wait(None)),
-            (REPLAY, 99, false, End::Drain, ms(0), Next::Cut(99)),
-            (REPLAY, 0, true, End::Drain, None, Next::Poll),
-        ];
-        for (pace, queued, backlog, end, since, next) in cases {
-            assert_eq!(
-                decide(pace, queued, backlog, end, since),
-                next,
-                "{queued} {backlog} {end:?} {since:?}"
-            );
         }
     }
 }

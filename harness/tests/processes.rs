@@ -12,6 +12,7 @@ use harness::data::Data;
 use harness::pipeline::{Pipeline, STATE_BYTES_MAX, Setting};
 use harness::ticks::End;
 use sources::Payload;
+use sources::decode::verdict::{Act, Verdict};
 use sources::generate::{Generator, GeneratorConfig, Shares};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -44,8 +45,12 @@ struct World {
 }
 
 impl World {
-    fn open(data: &Path, processes: usize, workers: usize) -> World {
-        let mut setting = Setting::serve(workers, 100);
+    fn open(data: &Path, processes: usize, workers: usize, partitions: u32) -> World {
+        World::start(data, processes, Setting { partitions, ..Setting::serve(workers, 100) })
+    }
+
+    fn start(data: &Path, processes: usize, mut setting: Setting) -> World {
+        let workers = setting.workers;
         let mut followers = vec![];
         if processes > 1 {
             let folder = tempfile::tempdir().unwrap();
@@ -114,10 +119,12 @@ const VIEWS: [&str; 8] =
 fn several_processes_give_the_answers_of_one_also_after_a_restart() {
     let events = workload(11, 600);
     let mut wanted = None;
-    for (processes, workers, (again, keeps)) in [(1, 2, (3, false)), (2, 2, (2, true)), (3, 1, (1, false))] {
+    for (processes, workers, partitions, (again, keeps)) in
+        [(1, 2, 1, (3, false)), (2, 2, 5, (2, true)), (3, 1, 2, (1, false))]
+    {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
-        let world = World::open(&path, processes, workers);
+        let world = World::open(&path, processes, workers, partitions);
         append(&world.pipeline, &events[..300]);
         DECLARED.iter().for_each(|sql| world.run(sql));
         let edges: BTreeSet<(u32, u32)> = (0..200).map(|i| (i % 23, i * 7 % 31)).collect();
@@ -138,9 +145,120 @@ fn several_processes_give_the_answers_of_one_also_after_a_restart() {
         if !keeps {
             std::fs::remove_dir_all(path.join("snapshots")).unwrap();
         }
-        let world = World::open(&path, again, workers);
+        let world = World::open(&path, again, workers, partitions);
         assert_eq!(world.rows(&VIEWS), wanted.1, "{again} processes after {processes}");
         world.close();
+    }
+}
+
+/// Events that the leader must know whole: from the future, contradicting one of the same tick, of an earlier tick, of another
+/// partition; a rejected one that is decided about, and one that is empty.
+fn troublesome(round: usize) -> Vec<Payload> {
+    let event = |id: String, subject: usize, time: &str, n: usize| {
+        let text = format!(
+            r#"{{"specversion":"1.0","id":"{id}","source":"/trouble","type":"com.example.trouble","subject":"{subject}",
+            "time":"{time}","data":{{"n":{n}}}}}"#
+        );
+        Payload::Structured(text.into())
+    };
+    let usual = "2025-06-15T15:00:00Z";
+    let mut events = vec![];
+    for i in 0..12 {
+        events.push(event(format!("ahead-{round}-{i}"), i, "2099-01-01T00:00:00Z", i));
+        events.push(event(format!("twice-{round}-{i}"), i, usual, 1));
+        events.push(event(format!("twice-{round}-{i}"), i, usual, 2));
+        events.push(event(format!("other-{round}-{i}"), i, usual, 1));
+        events.push(event(format!("other-{round}-{i}"), i + 1, usual, 2));
+        events.push(event(format!("again-{i}"), i, usual, round));
+        let attribute = |name: &str, value: String| (name.to_owned(), value);
+        let attributes = vec![
+            attribute("specversion", "1.0".into()),
+            attribute("id", format!("binary-{round}-{i}")),
+            attribute("source", "/trouble".into()),
+            attribute("type", "com.example.trouble".into()),
+        ];
+        events.push(Payload::Binary { attributes, body: format!("{i}").into_bytes().into() });
+    }
+    events.push(Payload::Structured("".into()));
+    events.push(Payload::Structured("{]".into()));
+    events
+}
+
+/// Those of the views, and what the process says of the records that do not count.
+const SEEN: [&str; 4] = ["customers", "orders", "quarantine", "late_events"];
+
+#[test]
+fn each_process_reads_its_partitions_and_the_ticks_of_one_come_out_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let off = |workers| Setting {
+        partitions: 5,
+        snapshots: harness::snapshot::Setting::off(),
+        ..Setting::serve(workers, 100)
+    };
+    let counts = |world: &World| {
+        let intake = world.pipeline.shared().intake.lock().unwrap();
+        let late = intake.quarantine(0, 10_000).map(|(id, entry)| format!("{id} {entry:?}"));
+        (intake.counts().clone(), intake.remembered(), late.collect::<Vec<_>>())
+    };
+    // What others than process 0 hold of the log.
+    let elsewhere = |world: &World, processes: u32| -> u64 {
+        let ends = world.pipeline.log().ends();
+        ends.iter().filter(|end| end.partition % processes > 0).map(|end| end.offset).sum()
+    };
+    let read = |world: &World| -> u64 {
+        let parts = world.pipeline.shared().parts.clone();
+        parts.map_or(0, |parts| parts.records().iter().map(|(_, records)| records).sum())
+    };
+    let events = workload(23, 700);
+    let world = World::start(&path, 1, off(2));
+    for (round, chunk) in events[..400].chunks(133).enumerate() {
+        append(&world.pipeline, chunk);
+        world.pipeline.log().append_wait(troublesome(round)).unwrap();
+        world.pipeline.settle().unwrap();
+    }
+    assert!(world.pipeline.log().ends().iter().all(|end| end.offset > 30));
+    let (rows, counted) = (world.rows(&SEEN), counts(&world));
+    SEEN.iter().for_each(|view| assert!(!rows[*view].is_empty(), "{view} of {:?}", rows.keys()));
+    world.close();
+    // From the log alone, each tick again as it was bound; rows stay in their processes.
+    let world = World::start(&path, 2, off(1));
+    assert_eq!(world.rows(&SEEN), rows);
+    assert_eq!(counts(&world), counted);
+    assert_eq!(read(&world), elsewhere(&world, 2));
+    world.close();
+    // The same with rows that go to the leader for its snapshot, and new ticks.
+    let world = World::open(&path, 3, 2, 5);
+    assert_eq!(world.rows(&SEEN), rows);
+    append(&world.pipeline, &events[400..]);
+    world.pipeline.log().append_wait(troublesome(7)).unwrap();
+    world.pipeline.settle().unwrap();
+    let (position, rule) = {
+        let intake = world.pipeline.shared().intake.lock().unwrap();
+        let mut open = intake.quarantine(0, 10_000).map(|(_, entry)| entry.clone());
+        let rejected = open.find(|entry| &*entry.rule == "json" && entry.position.partition % 3 > 0).unwrap();
+        (rejected.position, rejected.rule)
+    };
+    let repaired = Payload::Structured(
+        r#"{"specversion":"1.0","id":"repaired","source":"/trouble","type":"com.example.trouble"}"#.into(),
+    );
+    for (id, act) in [("1", Act::Replay(repaired)), ("2", Act::Discard)] {
+        let verdict = Verdict { target: position.clone(), act };
+        world.pipeline.log().append_wait(vec![verdict.write(id)]).unwrap();
+    }
+    let (rows, counted) = (world.rows(&SEEN), counts(&world));
+    assert_eq!(counted.0.verdicts, 1, "{rule}: the second finds it decided");
+    assert_eq!(read(&world), elsewhere(&world, 3));
+    let report = check_now(&world.pipeline);
+    assert!(report.differences.is_empty() && report.failed.is_empty(), "{:?}", report.failed);
+    world.close();
+    // One process with the snapshot of three; then three again without it, of more workers.
+    for (processes, workers) in [(1, 1), (3, 1)] {
+        let world = World::start(&path, processes, Setting::serve(workers, 100));
+        assert_eq!(world.rows(&SEEN), rows, "{processes} processes");
+        assert_eq!(counts(&world), counted);
+        world.close();
+        std::fs::remove_dir_all(path.join("snapshots")).unwrap();
     }
 }
 
@@ -157,7 +275,8 @@ impl Process {
         command.args(["run", "--processes", "2", "--process", &process.to_string(), "--hostfile"]).arg(hosts);
         if process == 0 {
             command
-                .args(["--workers", "1", "--catalog", "core", "--listen", "127.0.0.1:0", "--data"])
+                .args(["--workers", "1", "--catalog", "core", "--listen", "127.0.0.1:0"])
+                .args(["--partitions", "4", "--data"])
                 .arg(data);
         }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

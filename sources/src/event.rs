@@ -155,6 +155,14 @@ impl Rule {
         }
     }
 
+    /// The rule of a name.
+    pub fn of(word: &str) -> Option<Rule> {
+        use Rule::*;
+        let all =
+            [Json, Specversion, Attribute, Extension, Time, Data, Type, Column, Size, Format, Tombstone];
+        all.into_iter().find(|rule| rule.word() == word)
+    }
+
     /// The rules by which a transport refuses a record before it is read.
     fn of_transport(word: &str) -> Option<Rule> {
         [Rule::Attribute, Rule::Size, Rule::Format, Rule::Tombstone]

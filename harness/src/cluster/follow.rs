@@ -3,13 +3,15 @@ use super::frame::{Answer, Share, Told, receive, send};
 use super::greet::{self, lost};
 use super::hosts::Hosts;
 use super::lead::{beat, mark, start_thread};
+use super::parts::hold::Holding;
 use super::{Roster, Version};
 use crate::Error;
-use crate::ticker::shown;
+use crate::ticker::{shown, together};
 use crossbeam_channel::{Receiver, bounded};
 use dataflows::engine::{Cluster, Engine, Order, Output, State};
 use dataflows::{Plan, View};
 use queries::catalogue::Change;
+use queries::catalogue::system::is_system;
 use queries::{Catalogue, Declared};
 use std::net::TcpStream;
 use std::process::exit;
@@ -26,8 +28,11 @@ pub fn follow(hosts: &Hosts) -> Result<(), Error> {
     let met = greet::join(hosts)?;
     let (process, processes) = (hosts.process, hosts.addresses.len());
     let gone = |why: &str| lost(hosts, 0, why);
-    let [link, pulse] = [met.links, met.pulses].map(|list| list.into_iter().next().flatten());
-    let (mut link, pulse) = link.zip(pulse).ok_or_else(|| gone("it is not linked"))?;
+    let [link, parts, pulse] =
+        [met.links, met.parts, met.pulses].map(|list| list.into_iter().next().flatten());
+    let (Some(mut link), Some(parts), Some(pulse)) = (link, parts, pulse) else {
+        return Err(gone("it is not linked"));
+    };
     let copied = |why: std::io::Error| gone(&why.to_string());
     let (writer, last) = (link.try_clone().map_err(copied)?, pulse.try_clone().map_err(copied)?);
     let writer = Arc::new(Mutex::new(writer));
@@ -52,7 +57,9 @@ pub fn follow(hosts: &Hosts) -> Result<(), Error> {
     let forward = std::thread::Builder::new().name("answers".into());
     let forward = forward.spawn(move || hand_back(&outputs, &answering, &known));
     let forward = forward.map_err(|why| Error::failed("start a thread", why))?;
-    let mut follower = Follower { engine: &engine, catalogue: Catalogue::default(), roster: &roster };
+    let holding = Held(Holding::start(parts, met.terms.workers)?);
+    let catalogue = Catalogue::default();
+    let mut follower = Follower { engine: &engine, catalogue, roster: &roster, holding: &holding.0 };
     loop {
         let bytes = receive(&mut link).map_err(|_| gone("its connection was closed"))?;
         match Told::of(&bytes).and_then(|told| follower.obey(told)) {
@@ -76,6 +83,15 @@ pub fn follow(hosts: &Hosts) -> Result<(), Error> {
     Ok(())
 }
 
+/// Ends with the thread that follows.
+struct Held(Arc<Holding>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 enum Next {
     Order,
     End,
@@ -85,6 +101,7 @@ struct Follower<'e> {
     engine: &'e Engine,
     catalogue: Catalogue,
     roster: &'e Mutex<Roster>,
+    holding: &'e Holding,
 }
 
 impl Follower<'_> {
@@ -96,10 +113,18 @@ impl Follower<'_> {
                 return Ok(Next::Order);
             }
             Told::CreateTable(name) => match self.catalogue.get(&name) {
-                Some(Declared::Table(mapping)) => Order::CreateTable(mapping.table.clone()),
+                Some(Declared::Table(mapping)) => {
+                    if !is_system(&name) {
+                        self.holding.table_comes(mapping);
+                    }
+                    Order::CreateTable(mapping.table.clone())
+                }
                 _ => return Err(format!("there is no table {name:?}")),
             },
-            Told::DropTable(name) => Order::DropTable(name.into()),
+            Told::DropTable(name) => {
+                self.holding.table_goes(&name);
+                Order::DropTable(name.into())
+            }
             Told::CreateView(number, name, plan) => {
                 let (view, own) = view(&self.catalogue, &name)?;
                 same(&view, &own, plan)?;
@@ -126,7 +151,15 @@ impl Follower<'_> {
                 self.roster().remove(&name, Version::Beside);
                 Order::DropBeside(name.into())
             }
-            Told::Tick(time, shares) => Order::Tick(time, shares),
+            Told::Count(piece, dropped) => {
+                self.holding.count(piece, &dropped)?;
+                return Ok(Next::Order);
+            }
+            Told::Tick(time, shares) => {
+                let mut all = self.engine.split(time, together(self.holding.take_rows()));
+                all.iter_mut().zip(shares).for_each(|(own, share)| own.extend(share));
+                Order::Tick(time, all)
+            }
             Told::Shutdown => return Ok(Next::End),
         };
         self.engine.obey(order);

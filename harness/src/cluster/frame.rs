@@ -27,6 +27,8 @@ pub enum Told {
     DropBeside(String),
     /// A tick, with the rows of each worker.
     Tick(Time, Vec<Fed>),
+    /// The rows of a piece that the follower holds count with the next tick, but for those of some records.
+    Count(u64, Vec<u32>),
     /// The end.
     Shutdown,
 }
@@ -102,7 +104,7 @@ pub fn receive_within(from: &mut impl Read, bytes_max: u64) -> std::io::Result<V
 impl Told {
     /// As bytes.
     pub fn bytes(&self) -> Result<Vec<u8>, String> {
-        let mut to = Bytes(vec![]);
+        let mut to = Bytes::default();
         match self {
             Told::Note(text) => to.tag(0).text(text),
             Told::CreateTable(name) => to.tag(1).text(name),
@@ -116,6 +118,11 @@ impl Told {
             Told::DropBeside(name) => to.tag(7).text(name),
             Told::Tick(time, shares) => return tick(*time, shares),
             Told::Shutdown => to.tag(9),
+            Told::Count(piece, dropped) => {
+                to.tag(10).number(*piece).number(dropped.len() as u64);
+                dropped.iter().for_each(|record| _ = to.number((*record).into()));
+                &mut to
+            }
         };
         Ok(to.0)
     }
@@ -138,6 +145,7 @@ impl Told {
                 Told::Tick(time, from.list(|from| from.list(batch))?)
             }
             9 => Told::Shutdown,
+            10 => Told::Count(from.number()?, from.list(|from| Ok(from.number()? as u32))?),
             other => return Err(format!("{other} is no order")),
         })
     }
@@ -145,7 +153,7 @@ impl Told {
 
 /// A tick as bytes, from rows that are lent.
 pub fn tick(time: Time, shares: &[Fed]) -> Result<Vec<u8>, String> {
-    let mut to = Bytes(vec![]);
+    let mut to = Bytes::default();
     to.tag(8).number(time).number(shares.len() as u64);
     for share in shares {
         to.number(share.len() as u64);
@@ -159,7 +167,7 @@ pub fn tick(time: Time, shares: &[Fed]) -> Result<Vec<u8>, String> {
 impl Answer {
     /// As bytes.
     pub fn bytes(&self) -> Result<Vec<u8>, String> {
-        let mut to = Bytes(vec![]);
+        let mut to = Bytes::default();
         match self {
             Answer::Output { worker, told, seals, failure } => {
                 to.tag(0).number(*worker).number(*told).text(failure.as_deref().unwrap_or_default());
@@ -212,26 +220,34 @@ impl Answer {
     }
 }
 
-struct Bytes(Vec<u8>);
+/// A frame that is being written.
+#[derive(Default)]
+pub(super) struct Bytes(pub(super) Vec<u8>);
 
 impl Bytes {
-    fn tag(&mut self, tag: u8) -> &mut Bytes {
+    pub(super) fn tag(&mut self, tag: u8) -> &mut Bytes {
         self.0.push(tag);
         self
     }
 
-    fn number(&mut self, number: u64) -> &mut Bytes {
+    pub(super) fn number(&mut self, number: u64) -> &mut Bytes {
         self.0.extend(number.to_le_bytes());
         self
     }
 
-    fn text(&mut self, text: &str) -> &mut Bytes {
+    pub(super) fn text(&mut self, text: &str) -> &mut Bytes {
         self.number(text.len() as u64);
         self.0.extend(text.as_bytes());
         self
     }
 
-    fn batch(&mut self, batch: &RecordBatch) -> Result<(), String> {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Bytes {
+        self.number(bytes.len() as u64);
+        self.0.extend(bytes);
+        self
+    }
+
+    pub(super) fn batch(&mut self, batch: &RecordBatch) -> Result<(), String> {
         let at = self.0.len();
         self.number(0);
         let write = |to: &mut Vec<u8>| {
@@ -246,7 +262,8 @@ impl Bytes {
     }
 }
 
-struct Parts<'a>(&'a [u8]);
+/// A frame that is being read.
+pub(super) struct Parts<'a>(pub(super) &'a [u8]);
 
 impl<'a> Parts<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
@@ -255,24 +272,32 @@ impl<'a> Parts<'a> {
         Ok(head)
     }
 
-    fn tag(&mut self) -> Result<u8, String> {
+    pub(super) fn tag(&mut self) -> Result<u8, String> {
         Ok(self.take(1)?[0])
     }
 
-    fn number(&mut self) -> Result<u64, String> {
+    pub(super) fn number(&mut self) -> Result<u64, String> {
         Ok(u64::from_le_bytes(self.take(8)?.try_into().expect("eight bytes were taken")))
     }
 
-    fn text(&mut self) -> Result<String, String> {
+    pub(super) fn text(&mut self) -> Result<String, String> {
         let length = self.number()? as usize;
         String::from_utf8(self.take(length)?.to_vec()).map_err(|why| why.to_string())
     }
 
-    fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Result<T, String>) -> Result<Vec<T>, String> {
+    pub(super) fn bytes(&mut self) -> Result<bytes::Bytes, String> {
+        let length = self.number()? as usize;
+        Ok(bytes::Bytes::copy_from_slice(self.take(length)?))
+    }
+
+    pub(super) fn list<T>(
+        &mut self,
+        mut one: impl FnMut(&mut Self) -> Result<T, String>,
+    ) -> Result<Vec<T>, String> {
         (0..self.number()?).map(|_| one(self)).collect()
     }
 
-    fn batch(&mut self) -> Result<RecordBatch, String> {
+    pub(super) fn batch(&mut self) -> Result<RecordBatch, String> {
         let length = self.number()? as usize;
         let mut reader = StreamReader::try_new(self.take(length)?, None).map_err(|why| why.to_string())?;
         let batch = reader.next().ok_or("a stream without a batch")?;

@@ -33,6 +33,8 @@ pub struct Met {
     pub rows: Vec<Option<TcpStream>>,
     /// For orders and answers: to each follower by its number, or to the leader.
     pub links: Vec<Option<TcpStream>>,
+    /// The same for what is read of the log.
+    pub parts: Vec<Option<TcpStream>>,
     /// The same for the pulse.
     pub pulses: Vec<Option<TcpStream>>,
 }
@@ -40,6 +42,7 @@ pub struct Met {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Purpose {
     Link,
+    Parts,
     Pulse,
     Rows,
 }
@@ -67,7 +70,7 @@ const GO: &[u8] = b"go";
 pub fn lead(hosts: &Hosts, terms: Terms) -> Result<Met, Error> {
     let run = chrono::Utc::now().timestamp_micros() as u64;
     let mut hall = Hall::open(hosts, run, terms)?;
-    while hall.misses([Purpose::Link, Purpose::Pulse, Purpose::Rows]) {
+    while hall.misses([Purpose::Link, Purpose::Parts, Purpose::Pulse, Purpose::Rows]) {
         hall.admit()?;
     }
     for (process, link) in hall.met.links.iter_mut().enumerate() {
@@ -85,6 +88,7 @@ pub fn join(hosts: &Hosts) -> Result<Met, Error> {
     let (mut link, run, terms) = hall.call(0, Purpose::Link)?;
     (hall.run, hall.met.terms) = (run, terms);
     hall.met.links[0] = Some(link.try_clone().map_err(|why| lost(hosts, 0, &why.to_string()))?);
+    hall.met.parts[0] = Some(hall.call(0, Purpose::Parts)?.0);
     hall.met.pulses[0] = Some(hall.call(0, Purpose::Pulse)?.0);
     for process in 0..hosts.process {
         hall.met.rows[process] = Some(hall.call(process, Purpose::Rows)?.0);
@@ -130,7 +134,7 @@ impl<'h> Hall<'h> {
         })?;
         listener.set_nonblocking(true).map_err(|why| Error::failed(&tried, why))?;
         let none = || hosts.addresses.iter().map(|_| None).collect();
-        let met = Met { terms, rows: none(), links: none(), pulses: none() };
+        let met = Met { terms, rows: none(), links: none(), parts: none(), pulses: none() };
         let build = build().map_err(|why| Error::failed("read the program's own file", why))?;
         Ok(Hall { hosts, build, run, listener, met, began: Instant::now(), said: false })
     }
@@ -138,6 +142,7 @@ impl<'h> Hall<'h> {
     fn slots(&mut self, purpose: Purpose) -> &mut Vec<Option<TcpStream>> {
         match purpose {
             Purpose::Link => &mut self.met.links,
+            Purpose::Parts => &mut self.met.parts,
             Purpose::Pulse => &mut self.met.pulses,
             Purpose::Rows => &mut self.met.rows,
         }

@@ -2,6 +2,8 @@
 use super::frame::{Answer, Told, receive, send, tick};
 use super::greet::{self, Met, Terms};
 use super::hosts::Hosts;
+use super::parts::ask::Links;
+use super::parts::{Opening, Parts};
 use super::{PULSE, PULSE_MISSING, Roster, Version};
 use crate::Error;
 use crate::publish::Visible;
@@ -44,8 +46,13 @@ impl Lead {
         self.left.load(Ordering::Acquire)
     }
 
-    /// Starts the engine of all processes. What fails is told to all who wait for `visible`.
-    pub fn start(self: &Arc<Lead>, output: Sender<Output>, visible: Arc<Visible>) -> Result<Engine, Error> {
+    /// Starts the engine of all processes, and has them open the log. What fails is told to all who wait for `visible`.
+    pub fn start(
+        self: &Arc<Lead>,
+        output: Sender<Output>,
+        visible: Arc<Visible>,
+        opening: &Opening,
+    ) -> Result<(Engine, Arc<Parts>), Error> {
         let failed = |why: String| Error::failed("start the engine of all processes", why);
         let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).take();
         let met = met.ok_or_else(|| failed("it was started before".into()))?;
@@ -71,7 +78,10 @@ impl Lead {
                 }
             })?;
         }
-        let (writers, ends): (Vec<_>, Vec<_>) = links.into_iter().unzip();
+        let (writers, mut ends): (Vec<_>, Vec<_>) = links.into_iter().unzip();
+        for link in met.parts.iter().flatten() {
+            ends.push(link.try_clone().map_err(|why| failed(why.to_string()))?);
+        }
         let (watched, lead, failing) = (state.clone(), self.clone(), output.clone());
         drop(losses);
         start_thread("processes".into(), move || {
@@ -91,7 +101,8 @@ impl Lead {
             ends.iter().for_each(|end| _ = end.shutdown(Shutdown::Both));
             _ = failing.send(Output { worker: 0, told: 0, seals: vec![], failure: Some(why.to_string()) });
         })?;
-        let writers: Vec<Mutex<TcpStream>> = writers.into_iter().map(Mutex::new).collect();
+        let writers: Arc<Vec<Mutex<TcpStream>>> = Arc::new(writers.into_iter().map(Mutex::new).collect());
+        let links = Links { parts: met.parts, orders: writers.clone() };
         let telling = state.clone();
         let tell = move |process: usize, order: &Order| {
             let bytes = {
@@ -107,7 +118,8 @@ impl Lead {
         };
         let cluster = Cluster { process: 0, sockets: met.rows, tell: Some(Box::new(tell)), state };
         let Terms { workers, state_bytes_max } = met.terms;
-        Engine::start_cluster(workers, output, state_bytes_max, cluster).map_err(failed)
+        let engine = Engine::start_cluster(workers, output, state_bytes_max, cluster).map_err(failed)?;
+        Ok((engine, Parts::open(&self.hosts, links, opening)?))
     }
 
     /// Takes a follower's answers until it has ended in order; else why it did not.

@@ -118,12 +118,13 @@ impl Life {
             bindings,
             underway: Arc::default(),
             intake: Arc::default(),
-            tables: Arc::new(RwLock::new(Tables::new(vec![]))),
+            tables: Arc::new(RwLock::new(Tables::new(0, vec![]))),
             visible: Arc::default(),
             gauges: Arc::default(),
             outlets,
             snapshots: start.status,
             late: Arc::default(),
+            parts: None,
         };
         // Where a binding cannot be written the tick ends at once: nobody would free the disk meanwhile.
         shared.visible.stop();
@@ -143,7 +144,8 @@ impl Life {
         (0..IN_FLIGHT).for_each(|_| _ = appends.send(()));
         let (tables, visible) = (shared.tables.clone(), shared.visible.clone());
         let pace = Pace { records_max: given.grouped, ..setting.pace };
-        let reader_setting = ReaderSetting { pace, threads: 1, tables, appended, visible: visible.clone() };
+        let reader_setting =
+            ReaderSetting { pace, threads: 1, tables, appended, visible: visible.clone(), parts: None };
         let (mut reader, steps, _, work) = Reader::apart(source, reader_setting, (IN_FLIGHT, IN_FLIGHT));
         let publisher = Publisher {
             collector: shared.collector.clone(),

@@ -27,7 +27,7 @@ impl Ticker {
 }
 
 /// Many small batches of a table as one: the engine works by the batch.
-pub(super) fn together(rows: Vec<(Arc<str>, RecordBatch)>) -> Vec<(Arc<str>, RecordBatch)> {
+pub(crate) fn together(rows: Vec<(Arc<str>, RecordBatch)>) -> Vec<(Arc<str>, RecordBatch)> {
     if rows.iter().map(|(_, batch)| batch.num_rows()).sum::<usize>() >= rows.len() * BATCH_ROWS_MIN {
         return rows;
     }

@@ -39,10 +39,14 @@ pub(crate) type Work = (Vec<Record>, Sender<Piece>);
 
 pub(crate) fn decode((records, reply): Work, tables: &std::sync::RwLock<Arc<Tables>>) {
     let tables = tables.read().expect("no thread panics with the tables").clone();
+    // The ticker may have stopped: then nobody waits for this.
+    _ = reply.send(piece(records, tables));
+}
+
+pub(crate) fn piece(records: Vec<Record>, tables: Arc<Tables>) -> Piece {
     let decoded = faults::around("decode", || tables.decoder.decode(&records));
     let hashes = records.iter().map(hash).collect();
-    // The ticker may have stopped: then nobody waits for this.
-    _ = reply.send(Piece { records, decoded, hashes, tables });
+    Piece { records, decoded, hashes, tables, away: None }
 }
 
 pub(super) fn spawn_decoder(

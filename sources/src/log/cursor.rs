@@ -64,6 +64,11 @@ impl Cursor {
         Ok(())
     }
 
+    /// Reads again what was read ahead.
+    pub fn forget_read(&mut self) {
+        self.buffer = Bytes::new();
+    }
+
     /// The next record's bytes; none at the end of what may be read.
     pub fn next(&mut self) -> Result<Option<Bytes>, Stop> {
         loop {

@@ -46,6 +46,43 @@ impl LogReader {
         Ok(LogReader::at_start(open::open_read_only(dir)?, Follow::Other))
     }
 
+    /// The same, of some partitions only.
+    pub fn only(mut self, wanted: impl Fn(u32) -> bool) -> LogReader {
+        self.places.retain(|place| wanted(place.partition.number));
+        self
+    }
+
+    /// The records of a partition from an offset on and below another, all of which are durable by the word of the process that
+    /// writes; `Retry` where they cannot be seen yet.
+    pub fn range(&mut self, partition: u32, from: u64, to: u64) -> Result<Vec<Record>, SourceError> {
+        let Some(place) = self.places.iter_mut().find(|place| place.partition.number == partition) else {
+            return Err(SourceError::Fatal(format!(
+                "cannot read from partition {partition}: it is not read here"
+            )));
+        };
+        place.refresh()?;
+        if place.offset == from
+            && let Some(cursor) = &mut place.cursor
+        {
+            // What was read after the last range was perhaps not durable yet.
+            cursor.forget_read();
+        } else {
+            place.seek(Follow::Other, from)?;
+        }
+        let mut records = Vec::with_capacity((to - from) as usize);
+        while place.offset < to {
+            let Some(record) = place.next(Follow::Other)? else {
+                let (number, end) = (place.partition.number, place.offset);
+                (place.offset, place.cursor) = (from, None);
+                return Err(SourceError::Retry(format!(
+                    "cannot read offset {end} of partition {number}: it cannot be seen here"
+                )));
+            };
+            place.push(record, &mut records)?;
+        }
+        Ok(records)
+    }
+
     fn at_start(partitions: Vec<Arc<Partition>>, follow: Follow) -> LogReader {
         let place = |partition: Arc<Partition>| {
             let offset = partition.first();
@@ -84,7 +121,10 @@ impl Source for LogReader {
     }
 
     fn seek(&mut self, positions: &[Position]) -> Result<(), SourceError> {
-        if let Some(unknown) = positions.iter().find(|p| p.partition as usize >= self.places.len()) {
+        if let Some(unknown) = positions.iter().find(|p| {
+            let mut known = self.places.iter().map(|place| place.partition.number);
+            known.all(|number| number != p.partition)
+        }) {
             let (partition, count) = (unknown.partition, self.places.len());
             return Err(SourceError::Fatal(format!(
                 "cannot seek in partition {partition}: the log has {count} partitions"
@@ -118,20 +158,25 @@ impl Place {
         while bytes < bytes_max {
             let Some(record) = self.next(follow)? else { break };
             bytes += record.len();
-            let (partition, offset) = (self.partition.number, self.offset - 1);
-            match record::payload(record) {
-                Ok(payload) => records.push(Record { partition, offset, payload }),
-                Err(reason) => {
-                    // It is not passed over: the next call meets it again.
-                    (self.offset, self.cursor) = (offset, None);
-                    let directory = &self.partition.directory;
-                    return Err(SourceError::Fatal(format!(
-                        "cannot read offset {offset} in {directory:?}: {reason}"
-                    )));
-                }
-            }
+            self.push(record, records)?;
         }
         Ok(bytes)
+    }
+
+    fn push(&mut self, record: bytes::Bytes, records: &mut Vec<Record>) -> Result<(), SourceError> {
+        let (partition, offset) = (self.partition.number, self.offset - 1);
+        match record::payload(record) {
+            Ok(payload) => records.push(Record { partition, offset, payload }),
+            Err(reason) => {
+                // It is not passed over: the next call meets it again.
+                (self.offset, self.cursor) = (offset, None);
+                let directory = &self.partition.directory;
+                return Err(SourceError::Fatal(format!(
+                    "cannot read offset {offset} in {directory:?}: {reason}"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn refresh(&self) -> Result<(), SourceError> {
