@@ -174,15 +174,15 @@ impl Pipeline {
         let (output, outputs) = bounded(OUTPUTS_IN_FLIGHT);
         let visible: Arc<Visible> = Arc::default();
         let processes = setting.others.as_ref().map_or(1, |others| others.processes());
-        let (engine, parts) = match &setting.others {
+        let (engine, parts, known) = match &setting.others {
             Some(others) => {
                 let opening = Opening::of(&data, &log, recorder.is_on())?;
                 let (engine, parts) = others.start(output, visible.clone(), &opening)?;
-                (engine, Some(parts))
+                (engine, Some(parts), opening.partitions())
             }
             None => {
                 let engine = Engine::start_bounded(setting.workers, output, setting.state_bytes_max);
-                (engine.map_err(|why| Error::failed("start the engine", why))?, None)
+                (engine.map_err(|why| Error::failed("start the engine", why))?, None, 0)
             }
         };
         if setting.costs {
@@ -219,7 +219,7 @@ impl Pipeline {
         collector(&shared).stop_at(store_times);
         shared.snapshots.phase("tables and views installed", began.elapsed());
         let mut source: Box<dyn Source> = match &parts {
-            Some(parts) => Box::new(Split::new(parts, &shared.log)),
+            Some(parts) => Box::new(Split::new(parts, &shared.log, known)),
             None => shared.log.reader(),
         };
         if let Some(loaded) = &loaded {

@@ -5,6 +5,8 @@
 mod drive;
 #[path = "kafka/lost.rs"]
 mod lost;
+#[path = "kafka/parted.rs"]
+mod parted;
 #[path = "kafka/secured.rs"]
 mod secured;
 mod services;
@@ -13,6 +15,7 @@ mod topics;
 
 use drive::{check_now, rows};
 use harness::Error;
+use harness::cluster::lead::Lead;
 use harness::data::Data;
 use harness::pipeline::{Pipeline, Setting};
 use harness::ticks::End;
@@ -53,8 +56,16 @@ impl World {
     }
 
     fn start_with(&self, config: sources::kafka::KafkaConfig) -> Result<Pipeline, Error> {
+        self.start_among(config, None)
+    }
+
+    fn start_among(
+        &self,
+        config: sources::kafka::KafkaConfig,
+        others: Option<std::sync::Arc<Lead>>,
+    ) -> Result<Pipeline, Error> {
         let data = Data::open(&self.data(), self.folder.path().join("catalogue").to_str())?;
-        let mut setting = Setting::serve(1, 1_000);
+        let mut setting = Setting { others, ..Setting::serve(1, 1_000) };
         setting.kafka = Some(config);
         setting.pace.idle = Some(Duration::from_millis(100));
         // All of the log is needed again at each start.

@@ -7,6 +7,7 @@
 //! | `gaps` | offsets that are lost, and were accepted as lost |
 //! | `payload` | a record as a CloudEvent in binary or structured mode, or as a reject |
 //! | `reader` | `KafkaReader`: the `Source`; only what is committed is read, and positions step over what is not |
+//! | `shares` | the partitions in shares, each read by another process |
 //! | `produce` | events appended: idempotent, acknowledged by all replicas, keyed |
 //! | `identity`, `native` | what librdkafka can and rdkafka does not show |
 //!
@@ -20,6 +21,7 @@ mod numbers;
 mod payload;
 mod produce;
 mod reader;
+mod shares;
 
 pub use config::KafkaConfig;
 pub use gaps::Gap;

@@ -57,7 +57,7 @@ pub fn follow(hosts: &Hosts) -> Result<(), Error> {
     let forward = std::thread::Builder::new().name("answers".into());
     let forward = forward.spawn(move || hand_back(&outputs, &answering, &known));
     let forward = forward.map_err(|why| Error::failed("start a thread", why))?;
-    let holding = Held(Holding::start(parts, met.terms.workers)?);
+    let holding = Held(Holding::start(parts, met.terms.workers, (process, processes))?);
     let catalogue = Catalogue::default();
     let mut follower = Follower { engine: &engine, catalogue, roster: &roster, holding: &holding.0 };
     loop {

@@ -23,7 +23,9 @@
 //! | [`ask`] | [`Parts`]: the leader's side |
 //! | [`split`] | [`Split`]: the log as the leader reads it |
 //! | [`hold`] | [`hold::Holding`]: the side of the others |
+//! | [`ahead`] | Kafka as the others read it: ahead of what they are asked for |
 //! | [`frame`] | questions and answers as bytes |
+pub mod ahead;
 pub mod ask;
 pub mod frame;
 pub mod hold;
@@ -36,6 +38,7 @@ use crate::Error;
 use crate::data::{self, Data};
 use crate::feed::Feed;
 use serde::{Deserialize, Serialize};
+use sources::kafka::{Gap, KafkaConfig, Numbered};
 use sources::{Payload, Record};
 use std::path::PathBuf;
 
@@ -63,8 +66,8 @@ pub struct Opening {
 enum Place {
     /// Files in a folder, and a file that holds a number by which the folder is known to be the same.
     Files { folder: PathBuf, mark: PathBuf, number: u64 },
-    /// Topics.
-    Kafka,
+    /// Topics, as their partitions are numbered. Secrets stand in the config as references, which each process follows itself.
+    Kafka { config: KafkaConfig, numbered: Vec<Numbered>, gaps: Vec<Gap> },
 }
 
 impl Opening {
@@ -79,9 +82,21 @@ impl Opening {
                 std::fs::write(&mark, number.to_string()).map_err(failed)?;
                 Place::Files { folder: data::log_path(&path), mark, number }
             }
-            Feed::Kafka(_) => Place::Kafka,
+            Feed::Kafka(kafka) => Place::Kafka {
+                config: kafka.config().clone(),
+                numbered: kafka.partitions().iter().map(|of| (**of).clone()).collect(),
+                gaps: kafka.gaps().to_vec(),
+            },
         };
         Ok(Opening { log, rows })
+    }
+
+    /// How many partitions of Kafka it tells of.
+    pub fn partitions(&self) -> usize {
+        match &self.log {
+            Place::Files { .. } => 0,
+            Place::Kafka { numbered, .. } => numbered.len(),
+        }
     }
 }
 

@@ -58,6 +58,22 @@ impl Numbers {
         Ok(Numbers { path: path.to_owned(), file: None, list })
     }
 
+    /// Those that another process has found; it tells of more.
+    pub fn told(list: Vec<Numbered>) -> Numbers {
+        let list = list.into_iter().map(Arc::new).collect();
+        Numbers { path: PathBuf::new(), file: None, list }
+    }
+
+    /// Takes the next one over from the process that found it.
+    pub fn tell(&mut self, one: Numbered) -> Result<(), String> {
+        let (number, count) = (one.number, self.list.len());
+        if number as usize != count {
+            return Err(format!("partition {number} of Kafka comes as number {count}: this is a bug"));
+        }
+        self.list.push(Arc::new(one));
+        Ok(())
+    }
+
     pub fn list(&self) -> &[Arc<Numbered>] {
         &self.list
     }

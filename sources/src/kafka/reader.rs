@@ -25,9 +25,13 @@ const STARVED: Duration = Duration::from_secs(2);
 pub struct KafkaReader {
     shared: Arc<Shared>,
     consumer: Option<Arc<BaseConsumer<Quiet>>>,
-    /// By number.
+    /// By number; of the partitions that are read here.
     places: Vec<Place>,
-    wake: (Sender<()>, Receiver<()>),
+    /// Which these are; none: all.
+    share: Option<Share>,
+    /// How many partitions were looked at.
+    looked: usize,
+    pub(super) wake: (Sender<()>, Receiver<()>),
     /// The place that is read first next time.
     turn: usize,
     /// When something came last.
@@ -35,6 +39,9 @@ pub struct KafkaReader {
     /// Why nothing more is read, once it is so.
     lost: Option<String>,
 }
+
+/// Says whether a partition is read here.
+pub type Share = Box<dyn Fn(u32) -> bool + Send>;
 
 /// Where a partition is read.
 struct Place {
@@ -52,6 +59,8 @@ impl KafkaReader {
             shared,
             consumer: None,
             places: vec![],
+            share: None,
+            looked: 0,
             wake: bounded(1),
             turn: 0,
             fed: Instant::now(),
@@ -61,12 +70,22 @@ impl KafkaReader {
         reader
     }
 
+    /// The same, of some partitions only.
+    pub fn only(mut self, share: Share) -> KafkaReader {
+        self.places.retain(|place| share(place.of.number));
+        self.share = Some(share);
+        self
+    }
+
     /// Places for partitions that were found meanwhile.
     fn look(&mut self) {
-        if self.places.len() == self.shared.count() {
+        if self.looked == self.shared.count() {
             return;
         }
-        let new = self.shared.numbered().into_iter().skip(self.places.len());
+        let numbered = self.shared.numbered();
+        let looked = std::mem::replace(&mut self.looked, numbered.len());
+        let is_read = |of: &Arc<Numbered>| self.share.as_ref().is_none_or(|share| share(of.number));
+        let new = numbered.into_iter().skip(looked).filter(is_read);
         let shared = &self.shared;
         let place = |of: Arc<Numbered>| Place {
             next: gaps::past(&shared.gaps, of.number, of.first),
@@ -123,7 +142,7 @@ impl KafkaReader {
         assigned.map_err(failed)
     }
 
-    fn ready(&mut self) -> Result<(), SourceError> {
+    pub(super) fn ready(&mut self) -> Result<(), SourceError> {
         if let Some(why) = self.lost.clone().or_else(|| self.shared.lost()) {
             return Err(SourceError::Halt(why));
         }
@@ -135,16 +154,18 @@ impl KafkaReader {
         Ok(())
     }
 
-    fn drain(&mut self, only: Option<u32>, bytes_max: usize) -> Result<Vec<Record>, SourceError> {
+    pub(super) fn drain(
+        &mut self,
+        wanted: impl Fn(u32) -> bool,
+        bytes_max: usize,
+    ) -> Result<Vec<Record>, SourceError> {
         let (mut records, mut left, count) = (vec![], bytes_max, self.places.len());
         let mut emptied = TopicPartitionList::new();
-        for i in 0..count {
-            let at = (self.turn + i) % count;
-            if only.is_some_and(|only| only as usize != at) {
-                continue;
-            }
+        let turns = (0..count).map(|i| (self.turn + i) % count);
+        let turns: Vec<usize> = turns.filter(|at| wanted(self.places[*at].of.number)).collect();
+        for (i, at) in turns.iter().copied().enumerate() {
             // What a partition does not use is left for those after it.
-            let share = if only.is_some() { left } else { left.div_ceil(count - i) };
+            let share = left.div_ceil(turns.len() - i);
             if share == 0 {
                 break;
             }
@@ -220,12 +241,13 @@ impl KafkaReader {
 
     fn read_on(&mut self, only: Option<u32>, bytes_max: usize) -> Result<Vec<Record>, SourceError> {
         self.ready()?;
-        let records = self.drain(only, bytes_max)?;
+        let wanted = |number| only.is_none_or(|only| only == number);
+        let records = self.drain(wanted, bytes_max)?;
         if !records.is_empty() || !(only.is_some() || self.lags()) {
             return Ok(records);
         }
         _ = self.wake.1.recv_timeout(WAIT);
-        self.drain(only, bytes_max)
+        self.drain(wanted, bytes_max)
     }
 }
 
@@ -283,11 +305,10 @@ impl Source for KafkaReader {
 
     fn seek(&mut self, positions: &[Position]) -> Result<(), SourceError> {
         self.look();
-        if let Some(unknown) = positions.iter().find(|p| p.partition as usize >= self.places.len()) {
+        if let Some(unknown) = positions.iter().find(|p| p.partition as usize >= self.looked) {
             return Err(SourceError::Fatal(format!(
                 "cannot seek in partition {}: {} were ever found in Kafka",
-                unknown.partition,
-                self.places.len()
+                unknown.partition, self.looked
             )));
         }
         // A new client: nothing that was fetched for the old positions can come through it.
@@ -313,8 +334,10 @@ impl Source for KafkaReader {
     }
 
     fn has_backlog(&self) -> bool {
-        let ready = self.places.iter().any(|place| place.ready.load(Ordering::Acquire));
-        ready || self.places.len() < self.shared.count() || (self.lags() && self.fed.elapsed() < STARVED)
+        // A partition that is not assigned yet wakes nobody.
+        let ready =
+            self.places.iter().any(|place| place.queue.is_none() || place.ready.load(Ordering::Acquire));
+        ready || self.looked < self.shared.count() || (self.lags() && self.fed.elapsed() < STARVED)
     }
 
     fn ended(&mut self) -> Result<bool, SourceError> {

@@ -1,5 +1,6 @@
 //! `Parts`: the leader's side. It asks the processes for records of their partitions, and tells them what counts.
 use super::frame::{self, Ask, Range, Reply, Sent};
+use super::split::Heard;
 use super::{Away, Opening};
 use crate::Error;
 use crate::cluster::frame::{Told, receive, send};
@@ -12,7 +13,8 @@ use sources::{Payload, Record};
 use std::collections::HashMap;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// So many records are a piece that one thread of another process decodes.
 const PIECE_RECORDS: usize = 1_024;
@@ -23,8 +25,8 @@ pub struct Parts {
     ports: Vec<Option<Port>>,
     ticket: AtomicU64,
     open: Mutex<Open>,
-    /// What those say who read Kafka.
-    pub(super) heard: Mutex<super::split::Heard>,
+    heard: Mutex<Heard>,
+    hearing: Condvar,
     none: Arc<Tables>,
 }
 
@@ -80,6 +82,7 @@ impl Parts {
             ticket: 0.into(),
             open: Mutex::default(),
             heard: Mutex::default(),
+            hearing: Condvar::new(),
             none: Tables::new(0, vec![]),
         });
         for (process, from) in from.into_iter().enumerate() {
@@ -215,6 +218,26 @@ impl Parts {
         }
     }
 
+    /// Tells all who read.
+    pub(super) fn tell_all(&self, ask: &Ask) {
+        for (process, port) in self.ports.iter().enumerate() {
+            if port.as_ref().is_some_and(|port| port.reads.load(Ordering::Acquire)) {
+                self.write(process, ask);
+            }
+        }
+    }
+
+    /// What those said who read Kafka.
+    pub(super) fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something was said, or all is lost.
+    pub(super) fn wait_heard(&self, at_most: Duration, enough: impl Fn(&Heard) -> bool) {
+        let waiting = self.hearing.wait_timeout_while(self.heard(), at_most, |heard| !enough(heard));
+        drop(waiting);
+    }
+
     fn ticket(&self) -> u64 {
         self.ticket.fetch_add(1, Ordering::Relaxed)
     }
@@ -248,7 +271,8 @@ impl Parts {
         open.failure.get_or_insert(why);
         open.waiting.clear();
         drop(open);
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).wake();
+        self.heard().wake();
+        self.hearing.notify_all();
     }
 
     /// Takes answers until the link is closed, or what comes is none: then why.
@@ -286,7 +310,8 @@ impl Parts {
                 }
             }
             Reply::Came(..) | Reply::Stalled(_) | Reply::Halt(_) => {
-                self.heard.lock().unwrap_or_else(PoisonError::into_inner).hear(process, reply);
+                self.heard().hear(process, reply);
+                self.hearing.notify_all();
             }
             Reply::Fatal(why) => self.fail(Error::failed(format!("read the log in process {process}"), why)),
         }

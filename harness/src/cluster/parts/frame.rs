@@ -21,7 +21,9 @@ pub enum Ask {
     Again(u64, u64, u64),
     /// The payloads of some records of a piece.
     Want(u64, u64, Vec<u32>),
-    /// To read a partition of Kafka too: a `Numbered` as JSON.
+    /// To read Kafka, from these positions on; none: from the beginning.
+    Start(Vec<Position>),
+    /// That there is a further partition of Kafka: a `Numbered` as JSON.
     Take(String),
     /// To read on in a partition, however much waits to be asked for.
     More(u32),
@@ -93,6 +95,11 @@ impl Ask {
             }
             Ask::Take(text) => to.tag(4).text(text),
             Ask::More(partition) => to.tag(5).number((*partition).into()),
+            Ask::Start(positions) => {
+                to.tag(6);
+                put_positions(&mut to, positions);
+                &mut to
+            }
         };
         to.0
     }
@@ -117,6 +124,7 @@ impl Ask {
             }
             4 => Ask::Take(from.text()?),
             5 => Ask::More(from.number()? as u32),
+            6 => Ask::Start(positions(&mut from)?),
             other => return Err(format!("{other} asks nothing")),
         })
     }
@@ -131,11 +139,8 @@ impl Reply {
             1 => Reply::Piece(from.number()?, Box::new(sent(&mut from)?)),
             2 => Reply::Payloads(from.number()?, payloads(&mut from)?),
             3 => {
-                let pair = |from: &mut From| Ok((from.number()? as u32, from.number()?));
-                let records = from.list(pair)?;
-                let position =
-                    |from: &mut From| pair(from).map(|(partition, offset)| Position { partition, offset });
-                Reply::Came(records, from.list(position)?)
+                let records = from.list(|from| Ok((from.number()? as u32, from.number()?)))?;
+                Reply::Came(records, positions(&mut from)?)
             }
             4 => Reply::Stalled(Some(from.text()?).filter(|why| !why.is_empty())),
             5 => Reply::Halt(from.text()?),
@@ -159,10 +164,7 @@ impl Reply {
                 for (partition, offset) in records {
                     to.number((*partition).into()).number(*offset);
                 }
-                to.number(positions.len() as u64);
-                for Position { partition, offset } in positions {
-                    to.number((*partition).into()).number(*offset);
-                }
+                put_positions(&mut to, positions);
             }
             Reply::Stalled(why) => _ = to.tag(4).text(why.as_deref().unwrap_or_default()),
             Reply::Halt(why) => _ = to.tag(5).text(why),
@@ -266,6 +268,17 @@ fn sent(from: &mut From) -> Result<Sent, String> {
         Ok(TableRows { mapping, records, rows: from.batch()? })
     })?;
     Ok(Sent { tables, hashes, decoded: Decoded { heads, tables: tables_rows }, payloads })
+}
+
+fn put_positions(to: &mut Bytes, positions: &[Position]) {
+    to.number(positions.len() as u64);
+    for Position { partition, offset } in positions {
+        to.number((*partition).into()).number(*offset);
+    }
+}
+
+fn positions(from: &mut From) -> Result<Vec<Position>, String> {
+    from.list(|from| Ok(Position { partition: from.number()? as u32, offset: from.number()? }))
 }
 
 fn put_payloads<'a>(to: &mut Bytes, list: impl ExactSizeIterator<Item = (u32, &'a Payload)>) {

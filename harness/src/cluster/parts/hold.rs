@@ -1,5 +1,6 @@
 //! `Holding`: the side of a process that follows. It reads its partitions, decodes what it is asked for, and holds the rows until it
 //! is told what counts.
+use super::ahead::{self, Ahead};
 use super::frame::{Ask, Range, Reply, piece_bytes};
 use super::{Opening, Place};
 use crate::Error;
@@ -8,8 +9,10 @@ use crate::cluster::lead::start_thread;
 use crate::intake::keep_rows;
 use crate::ticks::{Piece, Tables, piece};
 use crossbeam_channel::{Receiver, Sender, bounded};
+use dataflows::Position;
 use dataflows::engine::Fed;
 use sources::decode::Mapping;
+use sources::kafka::Kafka;
 use sources::log::LogReader;
 use sources::{Record, SourceError};
 use std::collections::HashMap;
@@ -28,6 +31,8 @@ pub struct Holding {
     /// Tables came or went.
     changed: Condvar,
     link: Mutex<TcpStream>,
+    process: usize,
+    processes: usize,
 }
 
 struct Kept {
@@ -43,11 +48,16 @@ type Work = (u64, Vec<Record>);
 
 impl Holding {
     /// Answers on a link until that is closed, or the guard that is given back is dropped.
-    pub fn start(link: TcpStream, threads: usize) -> Result<Arc<Holding>, Error> {
+    pub fn start(
+        link: TcpStream,
+        threads: usize,
+        (process, processes): (usize, usize),
+    ) -> Result<Arc<Holding>, Error> {
         let mut from = link.try_clone().map_err(|why| Error::failed("use the link to process 0", why))?;
         let kept =
             Kept { tables: Tables::new(0, vec![]), pieces: HashMap::new(), rows: vec![], ended: false };
-        let holding = Arc::new(Holding { kept: kept.into(), changed: Condvar::new(), link: link.into() });
+        let (kept, changed, link) = (kept.into(), Condvar::new(), link.into());
+        let holding = Arc::new(Holding { kept, changed, link, process, processes });
         let answering = holding.clone();
         start_thread("parts".into(), move || {
             if let Err(why) = answering.answer(&mut from, threads) {
@@ -160,7 +170,9 @@ impl Holding {
                     drop(kept);
                     self.say(&Reply::Payloads(ticket, payloads).bytes());
                 }
-                Ask::Take(_) | Ask::More(_) => {}
+                Ask::Start(positions) => reading.start(self, positions)?,
+                Ask::Take(text) => reading.tell(&text)?,
+                Ask::More(partition) => reading.more(partition),
             }
         }
         Ok(())
@@ -205,30 +217,70 @@ impl Holding {
 /// The log as this process reads it.
 enum Reading {
     Files(LogReader),
+    Topics(Arc<Kafka>, Arc<Ahead>),
 }
 
 impl Reading {
     fn open(opening: &Opening) -> Result<Reading, String> {
         match &opening.log {
-            Place::Kafka => Err("topics of Kafka are read by process 0".into()),
             Place::Files { folder, mark, number } => {
                 same_files(mark, *number)?;
                 LogReader::open_read_only(folder).map(Reading::Files).map_err(|why| why.to_string())
             }
+            Place::Kafka { config, numbered, gaps } => {
+                let kafka = Kafka::follow(config.clone(), numbered.clone(), gaps.clone());
+                let kafka = kafka.map_err(|why| why.to_string())?;
+                Ok(Reading::Topics(Arc::new(kafka), Arc::default()))
+            }
+        }
+    }
+
+    /// Reads ahead, from positions on.
+    fn start(&self, holding: &Arc<Holding>, positions: Vec<Position>) -> Result<(), String> {
+        let Reading::Topics(kafka, ahead) = self else { return Ok(()) };
+        let (kafka, ahead, holding) = (kafka.clone(), ahead.clone(), holding.clone());
+        let run = move || {
+            let say = |reply: &Reply| holding.say(&reply.bytes());
+            let is_ended = || holding.lock().ended;
+            let opened = loop {
+                match ahead::reader(&kafka, holding.process, holding.processes, &positions) {
+                    Err(SourceError::Retry(_)) if !is_ended() => std::thread::sleep(AGAIN),
+                    opened => break opened,
+                }
+            };
+            match opened {
+                Ok(reader) => ahead.read(reader, say, is_ended),
+                Err(why) => say(&Reply::Fatal(why.to_string())),
+            }
+        };
+        start_thread("reader".into(), run).map_err(|why| why.to_string())
+    }
+
+    /// Takes over a partition that the leader found.
+    fn tell(&self, text: &str) -> Result<(), String> {
+        let Reading::Topics(kafka, _) = self else { return Ok(()) };
+        let numbered = serde_json::from_str(text).map_err(|why| why.to_string())?;
+        kafka.tell(numbered).map_err(|why| why.to_string())
+    }
+
+    fn more(&self, partition: u32) {
+        if let Reading::Topics(_, ahead) = self {
+            ahead.more(partition);
         }
     }
 
     /// Records that are there by the word of the leader.
-    fn records(&mut self, range: Range, ended: impl Fn() -> bool) -> Result<Vec<Record>, String> {
+    fn records(&mut self, range: Range, is_ended: impl Fn() -> bool) -> Result<Vec<Record>, String> {
         let Range { partition, from, to, .. } = range;
+        let reader = match self {
+            Reading::Files(reader) => reader,
+            Reading::Topics(_, ahead) => return Ok(ahead.take(partition, from, to)),
+        };
         let mut looks = 0;
         loop {
-            let read = match self {
-                Reading::Files(reader) => reader.range(partition, from, to),
-            };
-            match read {
+            match reader.range(partition, from, to) {
                 Ok(records) => return Ok(records),
-                Err(SourceError::Retry(_)) if looks < LOOKS && !ended() => {
+                Err(SourceError::Retry(_)) if looks < LOOKS && !is_ended() => {
                     looks += 1;
                     std::thread::sleep(AGAIN);
                 }

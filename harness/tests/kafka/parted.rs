@@ -1,0 +1,116 @@
+//! Several processes, each of which reads its own partitions of a topic.
+use crate::topics::{LONG, SHARED, Topics, sale, send};
+use crate::{World, counts, no_difference, rows, settle, wait_until};
+use harness::cluster::follow::follow;
+use harness::cluster::greet::Terms;
+use harness::cluster::hosts::Hosts;
+use harness::cluster::lead::Lead;
+use harness::pipeline::{Pipeline, STATE_BYTES_MAX};
+use harness::ticks::End;
+use rdkafka::producer::Producer;
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread::JoinHandle;
+
+/// A hostfile of free ports below those that the system gives to others.
+fn hostfile(folder: &std::path::Path, processes: usize) -> std::path::PathBuf {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 12_000 + (std::process::id() % 1_500) as u16 * 12;
+    let ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed));
+    let free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let lines: Vec<String> = free.take(processes).map(|port| format!("127.0.0.1:{port}\n")).collect();
+    let path = folder.join(format!("hosts-{}", lines[0].trim().replace(':', "-")));
+    std::fs::write(&path, lines.concat()).unwrap();
+    path
+}
+
+/// A pipeline, and followers in threads, which share nothing with it but connections.
+struct Among {
+    pipeline: Pipeline,
+    followers: Vec<JoinHandle<Result<(), harness::Error>>>,
+}
+
+impl Among {
+    fn start(world: &World, topics: &Topics, processes: usize) -> Among {
+        let file = hostfile(world.folder.path(), processes);
+        let hosts = |process| Hosts::read(&file, processes, process).unwrap();
+        let mut followers = vec![];
+        for hosts in (1..processes).map(hosts) {
+            followers.push(std::thread::spawn(move || follow(&hosts)));
+        }
+        let terms = Terms { workers: 1, state_bytes_max: STATE_BYTES_MAX };
+        let lead = (processes > 1).then(|| Lead::gather(&hosts(0), terms).unwrap());
+        Among { pipeline: world.start_among(topics.config(), lead).unwrap(), followers }
+    }
+
+    /// All rows of the views, and what came of the records.
+    fn answers(&self) -> (BTreeMap<String, Vec<String>>, (u64, u64, u64, BTreeMap<String, u64>)) {
+        settle(&self.pipeline);
+        (rows(&self.pipeline.memory().read()), counts(&self.pipeline))
+    }
+
+    /// How many records were read by others than process 0.
+    fn elsewhere(&self) -> u64 {
+        let parts = self.pipeline.shared().parts.as_ref();
+        parts.map_or(0, |parts| parts.records().iter().map(|(_, records)| records).sum())
+    }
+
+    fn close(self) {
+        self.pipeline.finish(End::Now).unwrap();
+        self.followers.into_iter().for_each(|follower| follower.join().unwrap().unwrap());
+    }
+}
+
+#[test]
+fn each_process_reads_its_partitions_of_a_topic_and_the_answers_are_those_of_one() {
+    let topics = Topics::new(&SHARED.url(), 2);
+    let name = topics.name.as_str();
+    let world = World::new();
+    let among = Among::start(&world, &topics, 3);
+    settle(&among.pipeline);
+    // Nobody has read for so long that what comes is no backlog any more.
+    let began = among.pipeline.visible().now().time;
+    wait_until("it idles", || among.pipeline.visible().now().time > began + 3_000);
+    for partition in 0..2 {
+        // Each is there twice, in another partition.
+        topics.send(partition, &(0..150).map(|n| sale(n, 1)).collect::<Vec<_>>());
+    }
+    wait_until("all are read", || counts(&among.pipeline).0 == 300);
+    // Offsets without a record: aborted ones, and the marks that end transactions.
+    let aborted = topics.transaction("aborted");
+    (0..50).for_each(|n| send(&aborted, name, 1, &[], Some(sale(n, 1_000).as_bytes())));
+    aborted.flush(LONG).unwrap();
+    aborted.abort_transaction(LONG).unwrap();
+    let committed = topics.transaction("committed");
+    (200..203).for_each(|n| send(&committed, name, 1, &[], Some(sale(n, 10).as_bytes())));
+    committed.flush(LONG).unwrap();
+    committed.commit_transaction(LONG).unwrap();
+    let producer = topics.producer(&[]);
+    send(&producer, name, 1, &[], Some(b"poison"));
+    send(&producer, name, 1, &[], None);
+    send(&producer, name, 1, &[], Some(sale(7, 2).as_bytes()));
+    producer.flush(LONG).unwrap();
+    wait_until("what is committed is read", || counts(&among.pipeline).0 == 306);
+    // Partitions that come while it runs.
+    topics.grow(5);
+    wait_until("partitions are found", || among.pipeline.log().ends().len() == 5);
+    for partition in 2..5 {
+        let from = 300 + 10 * partition as usize;
+        topics.send(partition, &(from..from + 10).map(|n| sale(n, 5)).collect::<Vec<_>>());
+    }
+    wait_until("they are read", || counts(&among.pipeline).0 == 336);
+    let answers = among.answers();
+    let rules = ["conflict", "json", "tombstone"].map(|rule| (rule.to_owned(), 1));
+    assert_eq!(answers.1, (336, 150 + 3 + 30, 150, BTreeMap::from(rules)));
+    // Partitions 1, 2 and 4.
+    assert_eq!(among.elsewhere(), 150 + 6 + 10 + 10);
+    no_difference(&among.pipeline);
+    among.close();
+    // Each tick again as it was bound, by another number of processes.
+    for processes in [1, 2, 3] {
+        let among = Among::start(&world, &topics, processes);
+        assert_eq!(among.answers(), answers, "{processes} processes");
+        among.close();
+    }
+}
