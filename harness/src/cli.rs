@@ -166,7 +166,7 @@ struct Run {
 /// More than one process.
 #[derive(Args, Debug)]
 struct Cluster {
-    /// How many processes keep the views together.
+    /// How many processes keep the views together, each of which reads its share of the partitions.
     #[arg(long, value_name = "N", requires = "hostfile", value_parser = clap::value_parser!(u16).range(1..=256))]
     processes: Option<u16>,
     /// Which one this is, from 0: that one leads, holds the data and answers; the others take all settings from it.

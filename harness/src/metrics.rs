@@ -57,6 +57,7 @@ pub fn render(shared: &Shared, read: &[Position], latency: &Latency) -> String {
     sample(&mut out, "tallyflow_ticks_underway", "", shared.underway.len() as f64);
     family(&mut out, "tallyflow_backlog_records", "gauge", "Records in the log that readers do not see yet.");
     sample(&mut out, "tallyflow_backlog_records", "", backlog(&shared.log.ends(), read) as f64);
+    elsewhere(shared, &mut out);
     log(shared, &mut out);
     histogram(latency, &mut out);
     snapshots(&shared.snapshots.now(), &mut out);
@@ -75,6 +76,16 @@ pub fn render(shared: &Shared, read: &[Position], latency: &Latency) -> String {
     sinks(shared, &mut out);
     process(&mut out);
     out
+}
+
+/// What other processes read of the log.
+fn elsewhere(shared: &Shared, out: &mut String) {
+    let Some(parts) = &shared.parts else { return };
+    let name = "tallyflow_process_records_total";
+    family(out, name, "counter", "Records that a process that follows was asked to read and decode.");
+    for (process, records) in parts.records() {
+        sample(out, name, &format!("process=\"{process}\""), records as f64);
+    }
 }
 
 /// How many records lie between two positions.

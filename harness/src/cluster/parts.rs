@@ -6,7 +6,7 @@
 //!    of the embedded log those that are durable, of Kafka those that their process has read.
 //! 2. It asks each process for its ranges, in pieces. A process decodes a piece, **holds** its rows, and answers with what the
 //!    decisions need: of each record its hash, of each event the hashes of its identity and content, its time and its type, about
-//!    90 bytes; and whole the few that are no events like others.
+//!    75 bytes; and whole the few that are no events like others.
 //! 3. The leader's ticker has the latest event time of all pieces, so the tick's time; it binds the tick, and goes through the
 //!    pieces in the order of the log, as it does with its own. Where it must know a record whole (what is late, what comes from the
 //!    future, what contradicts an earlier event) it asks for these, once a piece.

@@ -12,7 +12,7 @@ const POLL_BYTES: usize = 4 << 20;
 const AHEAD_BYTES: usize = 32 << 20;
 /// So much more of a partition for which the leader waits.
 const MORE_BYTES: usize = 8 << 20;
-const WAIT: Duration = Duration::from_millis(20);
+const WAIT: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// What was read and not asked for yet.
@@ -54,7 +54,7 @@ impl Ahead {
                 match full.is_empty() {
                     true => reader.wait(WAIT),
                     // What is not read wakes again and again.
-                    false => std::thread::sleep(WAIT / 10),
+                    false => std::thread::sleep(WAIT / 50),
                 }
                 continue;
             }

@@ -324,3 +324,64 @@ impl Parts {
         Piece { records, decoded, hashes, tables: self.none.clone(), away: Some(away) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::parts::Place;
+    use std::net::TcpListener;
+
+    /// A process that answers a question of opening so.
+    fn opened(why: Option<&str>) -> (Arc<Parts>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut theirs = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let parts = vec![None, Some(listener.accept().unwrap().0)];
+        let hosts = Hosts { process: 0, addresses: vec!["a:1".into(), "b:1".into()] };
+        let answer = Reply::Opened(why.map(str::to_owned)).bytes();
+        let answering = std::thread::spawn(move || {
+            assert!(matches!(Ask::of(&receive(&mut theirs).unwrap()).unwrap(), Ask::Open(_)));
+            send(&mut theirs, &answer).unwrap();
+            theirs
+        });
+        let place = Place::Files { folder: "x".into(), mark: "y".into(), number: 1 };
+        let opening = Opening { log: place, rows: false };
+        let parts = Parts::open(&hosts, Links { parts, orders: Arc::default() }, &opening).unwrap();
+        (parts, answering.join().unwrap())
+    }
+
+    fn records() -> Vec<Record> {
+        let offsets = |partition| (0..3).map(move |offset| super::super::elsewhere(partition, offset));
+        (0..4).flat_map(offsets).collect()
+    }
+
+    #[test]
+    fn who_cannot_read_the_log_leaves_its_share_to_the_leader() {
+        let (parts, _theirs) = opened(Some("there are no files"));
+        assert_eq!(([0, 1, 3].map(|partition| parts.owner(partition)), parts.all_read(4)), ([0; 3], false));
+        let runs = parts.split(records());
+        assert_eq!(runs.iter().map(Vec::len).collect::<Vec<_>>(), [12]);
+        assert!(!parts.decode(&runs[0], &bounded(1).0));
+    }
+
+    #[test]
+    fn pieces_are_of_one_partition_in_the_order_of_the_log_and_nobody_waits_for_a_process_that_is_lost() {
+        let (parts, mut theirs) = opened(None);
+        assert_eq!((parts.all_read(4), parts.all_read(1)), (true, false));
+        let runs = parts.split(records());
+        let places: Vec<(u32, usize)> = runs.iter().map(|run| (run[0].partition, run.len())).collect();
+        assert_eq!(places, [(0, 3), (1, 3), (2, 3), (3, 3)]);
+        let (reply, piece) = bounded(1);
+        assert!(parts.decode(&runs[3], &reply));
+        drop(reply);
+        let asked = Ask::of(&receive(&mut theirs).unwrap()).unwrap();
+        assert!(matches!(asked, Ask::Read(_, Range { partition: 3, from: 0, to: 3, count: 3 })), "{asked:?}");
+        drop(theirs);
+        assert!(piece.recv().is_err());
+        let why = parts.gone().to_string();
+        assert!(why.contains("process 1 at b:1 was lost"), "{why}");
+        let (reply, piece) = bounded(1);
+        assert!(parts.decode(&runs[1], &reply));
+        drop(reply);
+        assert!(piece.recv().is_err());
+    }
+}

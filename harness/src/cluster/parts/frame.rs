@@ -323,3 +323,82 @@ pub fn records(sent: &mut Sent) -> Vec<Record> {
     }
     records
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ticks::{Tables, piece};
+
+    #[test]
+    fn of_a_piece_the_leader_learns_what_it_decides_by() {
+        let event = |id: &str, n: u32| {
+            let text = format!(
+                r#"{{"specversion":"1.0","id":"{id}","source":"/s","type":"t{n}","time":"2025-01-01T00:00:00Z","data":{n}}}"#
+            );
+            Payload::Structured(text.into())
+        };
+        let verdict = Verdict {
+            target: Position { partition: 1, offset: 0 },
+            act: sources::decode::verdict::Act::Replay(event("c", 1)),
+        };
+        let payloads = [
+            event("a", 1),
+            Payload::Structured("{]".into()),
+            event("b", 2),
+            event("a", 2),
+            verdict.write("v"),
+            Payload::Structured("".into()),
+            Payload::Structured(r#"{"specversion":"1.0","id":"d","source":"/s","type":"t1"}"#.into()),
+        ];
+        let record = |(at, payload): (usize, &Payload)| Record {
+            partition: 3,
+            offset: 2 * at as u64,
+            payload: payload.clone(),
+        };
+        let records: Vec<Record> = payloads.iter().enumerate().map(record).collect();
+        let made = piece(records, Tables::new(7, vec![]));
+        let bytes = piece_bytes(5, &made, true).unwrap();
+        let Reply::Piece(5, mut came) = Reply::of(&bytes).unwrap() else { panic!("a piece") };
+        assert_eq!((came.tables, &came.hashes), (7, &made.hashes));
+        assert_eq!(format!("{:?}", came.decoded), format!("{:?}", made.decoded));
+        let here = super::records(&mut came);
+        let is_whole: Vec<bool> = here.iter().zip(&made.records).map(|(here, there)| here == there).collect();
+        // A reject, one that contradicts another of the piece, a verdict, an empty one.
+        assert_eq!(is_whole, [false, true, false, true, true, true, false]);
+        assert!(here.iter().zip(&made.records).all(|(here, there)| here.offset == there.offset));
+        for length in 0..bytes.len() {
+            assert!(Reply::of(&bytes[..length]).is_err());
+        }
+    }
+
+    #[test]
+    fn what_was_asked_is_what_comes() {
+        let range = Range { partition: 1, from: 2, to: 3, count: 4 };
+        let position = Position { partition: 9, offset: 1 << 40 };
+        let asks = [
+            Ask::Open("o".into()),
+            Ask::Read(1, range),
+            Ask::Again(1, 2, 3),
+            Ask::Want(1, 2, vec![3, 4]),
+            Ask::Start(vec![position.clone()]),
+            Ask::Take("t".into()),
+            Ask::More(7),
+        ];
+        for ask in asks {
+            assert_eq!(Ask::of(&ask.bytes()).unwrap(), ask);
+        }
+        let binary = Payload::Binary { attributes: vec![("a".into(), "b".into())], body: "c".into() };
+        let replies = [
+            Reply::Opened(None),
+            Reply::Opened(Some("why".into())),
+            Reply::Payloads(3, vec![(1, binary)]),
+            Reply::Came(vec![(1, 2)], vec![position]),
+            Reply::Stalled(None),
+            Reply::Halt("h".into()),
+            Reply::Fatal("f".into()),
+        ];
+        for reply in replies {
+            assert_eq!(format!("{:?}", Reply::of(&reply.bytes()).unwrap()), format!("{reply:?}"));
+        }
+    }
+}

@@ -299,3 +299,18 @@ fn same_files(mark: &Path, number: u64) -> Result<(), String> {
         Err(why) => Err(format!("cannot read {folder}, where the log of process 0 is: {why}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_another_data_directory_are_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("reading");
+        assert!(same_files(&mark, 7).unwrap_err().contains("cannot read"));
+        std::fs::write(&mark, "7").unwrap();
+        assert_eq!(same_files(&mark, 7), Ok(()));
+        assert!(same_files(&mark, 8).unwrap_err().contains("another data directory"));
+    }
+}
