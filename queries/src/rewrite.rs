@@ -3,8 +3,10 @@
 //! | file | what |
 //! |---|---|
 //! | `tokens` | what the parser does not read, before it |
+//! | `phrases` | the same: names with the schema `public`, types and clauses of other systems |
 //! | [`ddl`] | clauses of CREATE TABLE that mean nothing here |
 //! | `windowing` | TUMBLE, HOP, CUMULATE and SESSION in FROM |
+//! | `grouped` | TUMBLE, HOP and SESSION in GROUP BY |
 //! | `elements` | functions that give rows: written as UNNEST of a list |
 //! | `values` | VALUES with floats and other numbers in one column |
 //! | `collected` | ARRAY(SELECT ..) and aggregates of JSON: written with others |
@@ -12,19 +14,25 @@
 //! | `hypothetical` | RANK(x) WITHIN GROUP and its kin, percentiles of an array: written with others |
 //! | `paired` | (a, b) IN (SELECT ..): written as EXISTS |
 //! | `spellings` | OVERLAPS, COLLATE, `num_nulls` and the like |
+//! | `borrowed` | functions of Flink, where nothing has their name |
+//! | `whole` | a table's name for its whole row, where no column has it |
 //! | `clock` | current_date, localtimestamp and the like: written with now() |
 //! | [`functions`] | CREATE FUNCTION .. LANGUAGE SQL: written out where they are called |
+pub(crate) mod borrowed;
 mod clock;
 mod collected;
 pub mod ddl;
 pub(crate) mod elements;
 mod excluded;
 pub mod functions;
+mod grouped;
 mod hypothetical;
 mod paired;
+mod phrases;
 mod spellings;
 pub(crate) mod tokens;
 mod values;
+pub(crate) mod whole;
 mod windowing;
 
 use crate::DeclareError;
@@ -54,10 +62,20 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DeclareError> {
+        if let TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } =
+            factor
+        {
+            return ControlFlow::Break(DeclareError::Unsupported(
+                "TABLESAMPLE takes rows by chance: keep those where a hash of their key is small, such as WHERE ascii(md5(id)) % 10 = 0".into(),
+            ));
+        }
         flow(windowing::rewrite(factor).and_then(|()| elements::in_from(factor)))
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DeclareError> {
+        if let Err(why) = grouped::rewrite(select) {
+            return ControlFlow::Break(why);
+        }
         spellings::numbered(select);
         for condition in [&mut select.selection, &mut select.having].into_iter().flatten() {
             if let ControlFlow::Break(why) = flow(paired::filter(condition)) {
@@ -205,7 +223,7 @@ fn function_name(name: &ast::ObjectName) -> String {
 }
 
 /// The arguments of a call that has nothing else: no DISTINCT, no OVER.
-fn plain_arguments(call: &ast::Function) -> Option<Vec<Expr>> {
+pub(crate) fn plain_arguments(call: &ast::Function) -> Option<Vec<Expr>> {
     let extra = call.filter.is_some() || call.over.is_some() || !call.within_group.is_empty();
     match &call.args {
         _ if extra => None,

@@ -44,6 +44,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
                 Ok(Arc::new(ListArray::try_new(field.clone(), offsets, values, None)?))
             },
         ),
+        native("array_dims", Takes::Forms(&[&[List]]), |_| DataType::Utf8, bounds),
         native("array_ndims", Takes::Forms(&[&[List]]), |_| DataType::Int32, dimensions),
         native("trim_array", Takes::Forms(&[&[List, Integer]]), |types| types[0].clone(), trimmed),
         native(
@@ -87,6 +88,23 @@ fn dimensions(columns: &[ArrayRef], rows: usize, _to: &DataType) -> Result<Array
         Ok((count > 0).then_some(count))
     })?;
     Ok(Arc::new(found.into_iter().collect::<Int32Array>()))
+}
+
+/// The first and the last place of each dimension, as `[1:2][1:3]`; NULL where there are no elements.
+fn bounds(columns: &[ArrayRef], rows: usize, _to: &DataType) -> Result<ArrayRef> {
+    let lists = columns[0].as_list::<i32>();
+    let found = strict(columns, rows, |i| {
+        let (mut values, mut text) = (lists.value(i), String::new());
+        while !values.is_empty() {
+            text.push_str(&format!("[1:{}]", values.len()));
+            values = match values.as_list_opt::<i32>() {
+                Some(inner) if inner.is_valid(0) => inner.value(0),
+                _ => break,
+            };
+        }
+        Ok((!text.is_empty()).then_some(text))
+    })?;
+    Ok(Arc::new(found.into_iter().collect::<StringArray>()))
 }
 
 /// Without the last elements.

@@ -107,7 +107,11 @@ pub(crate) fn holds_json(expr: &Expr) -> bool {
         Expr::Alias(alias) => holds_json(&alias.expr),
         Expr::ScalarFunction(function) => {
             let name = function.func.name();
-            is_json(expr) || matches!(name, "json" | "to_json" | "json_build_object" | "json_build_array")
+            is_json(expr)
+                || matches!(
+                    name,
+                    "json" | "to_json" | "__json_row" | "json_build_object" | "json_build_array"
+                )
         }
         _ => false,
     }

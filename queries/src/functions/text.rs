@@ -44,6 +44,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
                 }
             })?)
         }),
+        native("regexp_match", Takes::Forms(&[&[Text, Text], &[Text, Text, Text]]), |_| texts(), first_match),
         substring(),
         starts_with(),
     ]
@@ -194,6 +195,39 @@ pub(super) fn substring() -> ScalarUDF {
             })?)
         },
     )
+}
+
+/// The groups of the first match, or all of it where there is no group.
+fn first_match(columns: &[ArrayRef], rows: usize, _to: &DataType) -> Result<ArrayRef> {
+    let found = datafusion::functions::regex::regexpmatch::regexp_match(columns)?;
+    let lists = found.as_list::<i32>();
+    let patterns = text(columns, 1);
+    for i in (0..rows).filter(|i| lists.is_valid(*i)) {
+        // A group without a part of the text is not told, and so neither are the places of the others.
+        let pattern = patterns.value(if patterns.len() == 1 { 0 } else { i });
+        if groups(pattern).is_some_and(|groups| groups != lists.value(i).len()) {
+            return fail(format!(
+                "regexp_match: a group of {pattern:?} takes no part in the match: write the group so that it always does, such as (a?) for (a)?"
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// How many groups a pattern has that are told; none where it has none, and all of the match is told.
+fn groups(pattern: &str) -> Option<usize> {
+    let (mut count, mut inside) = (0, false);
+    let mut rest = pattern.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => _ = rest.next(),
+            '[' => inside = true,
+            ']' => inside = false,
+            '(' if !inside && rest.peek() != Some(&'?') => count += 1,
+            _ => {}
+        }
+    }
+    (count > 0).then_some(count)
 }
 
 /// The first group of the first match, or all of it where there is no group.

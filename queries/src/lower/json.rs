@@ -87,7 +87,8 @@ pub(super) fn said(plan: LogicalPlan, relations: &Relations) -> Result<LogicalPl
 }
 
 /// Functions that make a document of their arguments.
-const BUILDERS: [&str; 6] = [
+const BUILDERS: [&str; 7] = [
+    "__json_row",
     "to_json",
     "to_jsonb",
     "json_build_object",

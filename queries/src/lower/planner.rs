@@ -225,8 +225,31 @@ pub(crate) fn plan(query: Query, relations: &Relations) -> Result<LogicalPlan, D
     }
 }
 
+/// A query as it is written; where it names what there is not, with the names of other systems in PostgreSQL's words.
+pub(super) fn planned(query: Query, names: &Names<'_>) -> Result<LogicalPlan, DeclareError> {
+    let mut other = query.clone();
+    let why = match as_written(query, names) {
+        Err(why) if names_nothing(&why) => why,
+        planned => return planned,
+    };
+    crate::rewrite::rewrite(&mut other)?;
+    super::names::name(&mut other);
+    let borrowed = crate::rewrite::borrowed::written(&mut other)?;
+    let whole = crate::rewrite::whole::written(&mut other, &|text| column_names(text, names));
+    match borrowed || whole {
+        true => as_written(other, names).map_err(|again| if borrowed { again } else { why }),
+        false => Err(why),
+    }
+}
+
+/// Whether a query failed since a function or a column is not there.
+fn names_nothing(why: &DeclareError) -> bool {
+    let text = why.to_string().to_lowercase();
+    ["invalid function", "no column", "dot access"].iter().any(|part| text.contains(part))
+}
+
 /// A query, with what DataFusion would understand otherwise than PostgreSQL said in other words.
-pub(super) fn planned(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan, DeclareError> {
+fn as_written(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan, DeclareError> {
     super::size::check(&query, names)?;
     crate::rewrite::rewrite(&mut query)?;
     functions::postgresql_syntax(&mut query);

@@ -88,6 +88,14 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<(), DeclareError> {
         }
         _ => return Ok(()),
     };
+    // LATERAL TABLE(f(..)), as Flink writes it.
+    let (name, arguments) = match (name.as_str(), arguments.as_slice()) {
+        ("table", [Expr::Function(call)]) => match plain_arguments(call) {
+            Some(arguments) => (function_name(&call.name), arguments),
+            None => (name, arguments),
+        },
+        _ => (name, arguments),
+    };
     *factor = match lists(&name, &arguments)? {
         Some((lists, names)) => from_lists(&name, lists, names, ordinality, alias)?,
         None => one_value(&name, &arguments, ordinality, alias)?,

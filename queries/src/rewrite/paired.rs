@@ -39,8 +39,29 @@ pub(super) fn filter(condition: &mut Expr) -> Result<(), DeclareError> {
     }
 }
 
+/// `(a, b) = ANY (SELECT ..)` is IN, and `<> ALL` is NOT IN.
+fn said_as_in(expr: &mut Expr) {
+    let (left, right, negated) = match expr {
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => (left, right, false),
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => (left, right, true),
+        _ => return,
+    };
+    let query = match right.as_ref() {
+        Expr::Subquery(query) => query.clone(),
+        Expr::Nested(inner) => match inner.as_ref() {
+            Expr::Subquery(query) => query.clone(),
+            _ => return,
+        },
+        _ => return,
+    };
+    if matches!(left.as_ref(), Expr::Tuple(_)) {
+        *expr = Expr::InSubquery { expr: left.clone(), subquery: query, negated };
+    }
+}
+
 /// Anywhere else it is true, false or NULL.
 pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
+    said_as_in(expr);
     let Expr::InSubquery { expr: row, subquery, negated } = expr else { return Ok(()) };
     let Expr::Tuple(row) = row.as_ref() else { return Ok(()) };
     let (found, missing) = if *negated { ("false", "true") } else { ("true", "false") };

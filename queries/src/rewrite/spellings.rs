@@ -2,7 +2,8 @@
 use super::{expression, function_name, plain_arguments};
 use crate::DeclareError;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Ident, Select, SelectItem, UnaryOperator, Value,
+    BinaryOperator, CeilFloorKind, DateTimeField, Expr, GroupByExpr, Ident, Select, SelectItem,
+    UnaryOperator, Value, ValueWithSpan,
 };
 
 /// Rewrites an expression whose parts are rewritten.
@@ -15,7 +16,13 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
                 ("num_nonnulls", [_, ..]) => counted(&list, "0", "1"),
                 ("date", [value]) => format!("CAST({value} AS DATE)"),
                 ("approx_count_distinct", [value]) => format!("count(DISTINCT {value})"),
-                ("array_to_json", [list]) => format!("to_json({list})"),
+                ("array_to_json" | "row_to_json", [value]) => format!("to_json({value})"),
+                // PostgreSQL encodes bytes, and reads a text without a type as such.
+                ("encode", [Expr::Value(text), format])
+                    if matches!(text.value, Value::SingleQuotedString(_)) =>
+                {
+                    format!("encode(CAST({text} AS BYTEA), {format})")
+                }
                 _ => return Ok(()),
             }
         }
@@ -33,6 +40,35 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
             let not = if *negated { "NOT " } else { "" };
             format!("{not}({value} BETWEEN {low} AND {high} OR {value} BETWEEN {high} AND {low})")
         }
+        Expr::Like { negated, any, expr: value, pattern, escape_char } => {
+            match several("LIKE", *negated, *any, value, pattern, escape_char.as_ref()) {
+                Some(text) => text,
+                None => return Ok(()),
+            }
+        }
+        Expr::ILike { negated, any, expr: value, pattern, escape_char } => {
+            match several("ILIKE", *negated, *any, value, pattern, escape_char.as_ref()) {
+                Some(text) => text,
+                None => return Ok(()),
+            }
+        }
+        Expr::Extract { field: DateTimeField::Custom(unit), expr: time, .. }
+            if unit.quote_style.is_some() =>
+        {
+            format!("extract({} FROM {time})", unit.value)
+        }
+        Expr::Floor { expr: time, field: CeilFloorKind::DateTimeField(unit) }
+            if *unit != DateTimeField::NoDateTime =>
+        {
+            format!("date_trunc('{}', {time})", unit.to_string().to_lowercase())
+        }
+        Expr::Ceil { expr: time, field: CeilFloorKind::DateTimeField(unit) }
+            if *unit != DateTimeField::NoDateTime =>
+        {
+            let unit = unit.to_string().to_lowercase();
+            let floor = format!("date_trunc('{unit}', {time})");
+            format!("CASE WHEN {floor} = {time} THEN {floor} ELSE {floor} + INTERVAL '1 {unit}' END")
+        }
         Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } => match (left.as_ref(), right.as_ref())
         {
             (Expr::Tuple(a), Expr::Tuple(b)) => match (a.as_slice(), b.as_slice()) {
@@ -45,6 +81,36 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
     };
     *expr = expression(&text)?;
     Ok(())
+}
+
+/// `x LIKE ANY (a, b)` and `x LIKE ALL (ARRAY[a, b])`, with a comparison for each pattern.
+fn several(
+    like: &str,
+    negated: bool,
+    any: bool,
+    value: &Expr,
+    pattern: &Expr,
+    escape: Option<&ValueWithSpan>,
+) -> Option<String> {
+    let list = match (any, pattern) {
+        (true, list) => vec![list.clone()],
+        (false, Expr::Function(call)) if function_name(&call.name) == "all" => plain_arguments(call)?,
+        _ => return None,
+    };
+    let list = match list.as_slice() {
+        [Expr::Array(list)] => list.elem.clone(),
+        [Expr::Tuple(list)] => list.clone(),
+        [Expr::Nested(one)] => match one.as_ref() {
+            Expr::Array(list) => list.elem.clone(),
+            one => vec![one.clone()],
+        },
+        list => list.to_vec(),
+    };
+    let (not, escape) =
+        (if negated { "NOT " } else { "" }, escape.map_or(String::new(), |mark| format!(" ESCAPE {mark}")));
+    let parts: Vec<String> =
+        list.iter().map(|pattern| format!("({value}) {not}{like} ({pattern}){escape}")).collect();
+    Some(format!("({})", parts.join(if any { " OR " } else { " AND " })))
 }
 
 /// The first end of BETWEEN SYMMETRIC, which a mark says; none of another BETWEEN.

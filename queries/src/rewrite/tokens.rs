@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Tokenize
 
 /// The tokens of a statement in PostgreSQL's grammar.
 pub(crate) fn clean(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, DeclareError> {
-    let tokens = worded(quoted(tokens));
+    let tokens = worded(super::phrases::read(quoted(tokens))?);
     refuse_window_close(&tokens)?;
     Ok(windowed(tokens))
 }
@@ -43,7 +43,7 @@ fn windowed(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     cleaned
 }
 
-fn is_word(token: &Token, text: &str) -> bool {
+pub(super) fn is_word(token: &Token, text: &str) -> bool {
     matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text))
 }
 
@@ -51,7 +51,7 @@ fn is_window(token: &Token) -> bool {
     ["tumble", "hop", "cumulate", "session"].iter().any(|name| is_word(token, name))
 }
 
-fn is_blank(token: &TokenWithSpan) -> bool {
+pub(super) fn is_blank(token: &TokenWithSpan) -> bool {
     matches!(token.token, Token::Whitespace(_))
 }
 
@@ -172,6 +172,14 @@ fn worded(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             }
         }
     }
+    spliced(&tokens, changes)
+}
+
+/// The tokens with texts in the places of some: from which, until which, and what stands there.
+pub(super) fn spliced(
+    tokens: &[TokenWithSpan],
+    mut changes: Vec<(usize, usize, String)>,
+) -> Vec<TokenWithSpan> {
     changes.sort_by_key(|(from, until, _)| (*from, *until));
     let (mut written, mut next) = (Vec::with_capacity(tokens.len()), 0);
     for (from, until, text) in changes {
@@ -180,7 +188,7 @@ fn worded(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         }
         written.extend_from_slice(&tokens[next..from]);
         let own = Tokenizer::new(&POSTGRES, &text).tokenize().unwrap_or_default();
-        let span = tokens[from].span;
+        let span = tokens.get(from).map_or(Span::empty(), |token| token.span);
         written.extend(own.into_iter().map(|token| TokenWithSpan { token, span }));
         next = until;
     }

@@ -8,7 +8,7 @@ use crate::DeclareError;
 use arrow::array::RecordBatch;
 use dataflows::Table;
 use datafusion::common::ScalarValue;
-use datafusion::sql::sqlparser::ast::{Assignment, AssignmentTarget, Delete, Expr, Update};
+use datafusion::sql::sqlparser::ast::{self, Assignment, AssignmentTarget, Delete, Expr, Update};
 use std::collections::HashMap;
 
 /// Tells the rows of a table apart, also those that are the same.
@@ -26,6 +26,36 @@ pub(super) struct Source {
     /// Whether a row of the table may be found several times; it has a place then.
     pub(super) once: bool,
     pub(super) overlay: Overlay,
+}
+
+/// `SET (a, b) = (x, y)` as an assignment to each column.
+fn single(assignment: &Assignment) -> Result<Vec<Assignment>, DeclareError> {
+    let AssignmentTarget::Tuple(names) = &assignment.target else { return Ok(vec![assignment.clone()]) };
+    let values = match &assignment.value {
+        Expr::Tuple(values) => values.clone(),
+        Expr::Nested(value) => vec![value.as_ref().clone()],
+        Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("row") => {
+            crate::rewrite::plain_arguments(call).unwrap_or_default()
+        }
+        _ => {
+            return Err(DeclareError::Unsupported(
+                "SET (a, b) = (SELECT ..) is not supported: write SET a = (SELECT ..), b = (SELECT ..)"
+                    .into(),
+            ));
+        }
+    };
+    if values.len() != names.len() {
+        return Err(DeclareError::Invalid(format!(
+            "{} columns are set to {} values",
+            names.len(),
+            values.len()
+        )));
+    }
+    let one = |(name, value): (&ast::ObjectName, Expr)| Assignment {
+        target: AssignmentTarget::ColumnName(name.clone()),
+        value,
+    };
+    Ok(names.iter().zip(values).map(one).collect())
 }
 
 impl Inner {
@@ -66,11 +96,10 @@ impl Inner {
         let fields = table.schema.fields();
         let fillers = self.fillers(table)?;
         let mut values: HashMap<usize, String> = HashMap::new();
-        for assignment in assignments {
+        let assignments = assignments.iter().map(|assignment| single(assignment));
+        for assignment in assignments.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
             let AssignmentTarget::ColumnName(name) = &assignment.target else {
-                return Err(DeclareError::Unsupported(
-                    "SET (a, b) = (..) is not supported: write SET a = .., b = ..".into(),
-                ));
+                return Err(DeclareError::Internal("an assignment is to one column".into()));
             };
             let name = match name.0.last().and_then(|part| part.as_ident()) {
                 Some(word) => plain_name(&vec![word.clone()].into())?,

@@ -37,6 +37,9 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         native("json_build_object", Takes::Any(0), text, |c, n, _| {
             answer((0..n).map(|i| object(c, i).map(|d| Some(spaced(&d)))).collect::<Result<_>>()?)
         }),
+        native("__json_row", Takes::Any(0), text, |c, n, _| {
+            answer((0..n).map(|i| object(c, i).map(|d| Some(d.compact()))).collect::<Result<_>>()?)
+        }),
         native("jsonb_build_object", Takes::Any(0), text, |c, n, _| {
             answer((0..n).map(|i| object(c, i).map(|d| Some(d.canonical()))).collect::<Result<_>>()?)
         }),

@@ -52,7 +52,7 @@ fn filtered(plan: &LogicalPlan) -> Result<bool> {
         LogicalPlan::Projection(projection) if projection.expr.iter().all(is_local) => {
             filtered(&projection.input)
         }
-        LogicalPlan::SubqueryAlias(alias) => filtered(&alias.input),
+        // A name around hides the columns that are compared.
         LogicalPlan::Distinct(Distinct::All(input)) => filtered(input),
         LogicalPlan::Filter(filter) => {
             Ok(!holds_subquery(&filter.predicate) && free::columns(&filter.input)?.is_empty())
@@ -110,7 +110,7 @@ fn equated(plan: &LogicalPlan) -> Result<bool> {
         LogicalPlan::Projection(projection) if projection.expr.iter().all(is_local) => {
             equated(&projection.input)
         }
-        LogicalPlan::SubqueryAlias(alias) => equated(&alias.input),
+        // A name around hides the column that is compared.
         LogicalPlan::Filter(filter) => {
             let fits = split_conjunction(&filter.predicate).into_iter().all(|part| match part {
                 Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
