@@ -80,6 +80,11 @@ impl Words<'_> {
             let inside = before(1).is_some_and(|at| self.has(at, &Token::Period));
             return (!inside).then(|| (n + 2, String::new()));
         }
+        let inside = before(1).is_some_and(|at| self.has(at, &Token::Period));
+        let is_call = self.is_name(n + 2) && self.has(n + 3, &Token::LParen);
+        if self.is(n, "pg_catalog") && self.has(n + 1, &Token::Period) && is_call && !inside {
+            return Some((n + 2, String::new()));
+        }
         let table = self.declares_table();
         let typed = before(1).is_some_and(|at| {
             self.is(at, "as") || self.has(at, &Token::DoubleColon) || table && self.is_name(at)
@@ -189,6 +194,10 @@ mod tests {
         let cases = [
             ("SELECT public.t.a FROM public.t", "SELECT t.a FROM t"),
             ("SELECT a.public.b, 0x1F, X'1F'", "SELECT a.public.b, 31, X'1F'"),
+            (
+                "SELECT pg_catalog.lower(a) FROM pg_catalog.pg_class",
+                "SELECT lower(a) FROM pg_catalog.pg_class",
+            ),
             ("SELECT U&'\\0041'", "SELECT 'A'"),
             (
                 "CREATE TABLE t (a ROW<x INT>, b INT ARRAY, c TIMESTAMP_LTZ(3), d ARRAY<INT>)",
@@ -200,7 +209,7 @@ mod tests {
             ("CREATE MATERIALIZED VIEW v AS SELECT 1 WITH NO DATA", "CREATE MATERIALIZED VIEW v AS SELECT 1"),
             (
                 "CREATE RECURSIVE VIEW v (a, b) AS SELECT 1, 2",
-                "CREATE VIEW v AS WITH RECURSIVE v (a , b) AS ( SELECT 1, 2) SELECT a , b FROM v",
+                "CREATE VIEW v AS WITH RECURSIVE v (a , b) AS (SELECT 1, 2) SELECT a , b FROM v",
             ),
         ];
         for (written, expected) in cases {
