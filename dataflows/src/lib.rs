@@ -17,6 +17,7 @@
 //! | [`allocator`] | | where memory comes from, and how long what was freed is kept |
 //! | [`batch`] | [`Batch`], [`Tick`] | all changes of one view up to a time, and of all views at one time |
 //! | [`value`] | [`value::Value`] | one cell, borrowed, for those who print rows |
+//! | [`quotient`] | | decimals over decimals, with the digits of PostgreSQL |
 pub mod allocator;
 pub mod batch;
 pub mod codec;
@@ -24,6 +25,7 @@ pub mod contain;
 pub mod delta;
 pub mod engine;
 pub mod plan;
+pub mod quotient;
 mod render;
 pub mod row;
 mod state;
@@ -36,6 +38,7 @@ mod worker;
 pub use batch::{Batch, Failure, Position, Tick, View};
 pub use delta::Delta;
 pub use plan::Plan;
+pub use state::moments::Sums;
 pub use table::{Mode, Table};
 
 /// Milliseconds since 1970 on the logical clock (design: ticks strictly increase).

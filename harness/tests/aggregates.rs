@@ -167,7 +167,12 @@ fn texts(rows: Vec<Vec<Cell>>) -> Vec<String> {
 fn answers_are_those_of_postgresql() {
     let big = i64::MAX;
     check("SELECT sum(v) AS s FROM a", &[(1, big), (2, big)], &["18446744073709551614"], &["NULL"]);
-    check("SELECT count(*) AS n, sum(v) AS s, avg(v) AS m FROM a", &[(1, 5)], &["1 5 5"], &["0 NULL NULL"]);
+    check(
+        "SELECT count(*) AS n, sum(v) AS s, avg(v) AS m FROM a",
+        &[(1, 5)],
+        &["1 5 5.0000000000000000"],
+        &["0 NULL NULL"],
+    );
     check(
         "SELECT k, count(*) AS n FROM a GROUP BY ROLLUP (k)",
         &[(1, 5), (1, 6), (2, 7)],

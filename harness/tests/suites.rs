@@ -40,8 +40,8 @@ fn numbers_are_as_postgresql_has_them() {
 }
 
 #[test]
-fn maintained_moments_are_as_postgresql_has_them() {
-    passes("moments.slt", "wrap,upstream");
+fn moments_are_as_postgresql_has_them() {
+    passes("moments.slt", ALL);
 }
 
 #[test]

@@ -368,12 +368,12 @@ fn plans_are_as_small_as_they_can_be() {
         "SELECT id FROM a WHERE v > (SELECT avg(w) FROM b)",
         r#"
             Map select id@0 as id
-              Join on  where CAST(v@1 AS Float64) > avg@2
+              Join on  where CAST(v@1 AS Decimal128(38, 16)) > avg@2
                 Map select id@0 as id, v@2 as v
                   Get a
                 Map select avg(b.w)@0 as avg
-                  Aggregate by [] compute [avg(b.w)]
-                    Map select CAST(w@2 AS Float64) as b.w
+                  Aggregate by [] compute [avg(w)]
+                    Map select w@2 as w
                       Get b
         "#,
     );

@@ -6,9 +6,9 @@ use super::{logic, moments, ordered};
 use crate::Diff;
 use crate::codec::Codec;
 use crate::plan::{Aggregate, Function};
+use crate::quotient::quotient;
 use arrow::array::*;
 use arrow::datatypes::*;
-use datafusion::functions_aggregate::average::avg_udaf;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -71,17 +71,12 @@ fn accumulator(aggregate: &Aggregate, schema: &Schema, grows: bool) -> Result<Bo
         (Function::Sum | Function::Avg, DataType::Float64 | DataType::Float32) => {
             Box::new(Floats { rows, sums: Vec::new(), average: aggregate.function == Function::Avg, output })
         }
-        (Function::Sum | Function::Avg, DataType::Decimal128(_, _)) => Box::new(Integers {
-            rows,
-            sums: Vec::new(),
-            finish: if aggregate.function == Function::Avg {
-                Finish::average(&input, &output)?
-            } else {
-                Finish::Sum(output)
-            },
-        }),
-        (Function::Sum, t) if t.is_integer() => {
-            Box::new(Integers { rows, sums: Vec::new(), finish: Finish::Sum(output) })
+        (Function::Sum | Function::Avg, t) if t.is_integer() || matches!(t, DataType::Decimal128(..)) => {
+            let finish = match aggregate.function {
+                Function::Avg => Finish::average(&input, &output)?,
+                _ => Finish::Sum(output),
+            };
+            Box::new(Integers { rows, sums: Vec::new(), finish })
         }
         (Function::Min, _) => Box::new(Extreme::new(rows, input, true, grows)?),
         (Function::Max, _) => Box::new(Extreme::new(rows, input, false, grows)?),
@@ -172,10 +167,9 @@ impl WideSum {
             }
         }
     }
-    /// The average where the scaled sum has more than 128 bits.
-    fn wide_average(&self, factor: i128) -> Option<i128> {
-        let sum = i256::from_i128(self.low).checked_add(i256::from_parts(0, i128::from(self.wraps)))?;
-        sum.checked_mul(i256::from_i128(factor))?.checked_div(i256::from_i128(self.count.into()))?.to_i128()
+    /// The sum in more bits than it can have; none past them.
+    fn wide(&self) -> Option<i256> {
+        i256::from_i128(self.low).checked_add(i256::from_parts(0, i128::from(self.wraps)))
     }
     #[inline(always)]
     fn add_once(&mut self, amount: i128) {
@@ -190,23 +184,22 @@ impl WideSum {
 /// How an integer sum becomes the result.
 enum Finish {
     Sum(DataType),
-    /// avg(decimal): the sum is scaled by `factor`, divided by the count and cut, as DataFusion does.
+    /// The average of values of a scale.
     Average {
-        factor: i128,
+        scale: i8,
         output: DataType,
     },
 }
 
 impl Finish {
     fn average(input: &DataType, output: &DataType) -> Result<Finish, String> {
-        match (input, output) {
-            (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) if to >= from => {
-                Ok(Finish::Average { factor: 10i128.pow((to - from) as u32), output: output.clone() })
-            }
-            _ => Err(format!(
-                "{} of {input} as {output} is not supported: cast its argument",
-                avg_udaf().name()
-            )),
+        let scale = match input {
+            DataType::Decimal128(_, scale) => *scale,
+            _ => 0,
+        };
+        match output {
+            DataType::Decimal128(..) => Ok(Finish::Average { scale, output: output.clone() }),
+            _ => Err(format!("avg of {input} as {output} is not supported: cast its argument")),
         }
     }
 
@@ -225,11 +218,15 @@ impl Finish {
                 };
                 if fits { Ok(value) } else { Err(format!("a sum does not fit {output}")) }
             }
-            Finish::Average { factor, output } => whole
-                .and_then(|v| v.checked_mul(*factor))
-                .map(|v| v / i128::from(sum.count))
-                .or_else(|| sum.wide_average(*factor))
-                .ok_or_else(|| format!("an average does not fit {output}")),
+            Finish::Average { scale, output } => {
+                let DataType::Decimal128(_, to) = output else {
+                    unreachable!("the type of an average is bound by Finish::average()")
+                };
+                let average = sum.wide().and_then(|sum_of| {
+                    quotient((sum_of, *scale), (i256::from_i128(sum.count.into()), 0), *to)
+                });
+                average.ok_or_else(|| format!("an average does not fit {output}"))
+            }
         }
     }
 
@@ -240,7 +237,7 @@ impl Finish {
     }
 }
 
-/// sum of integers and decimals, avg of decimals.
+/// sum and avg of integers and decimals.
 struct Integers {
     rows: Selection,
     sums: Vec<WideSum>,

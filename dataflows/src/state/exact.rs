@@ -48,6 +48,22 @@ impl ExactSum {
         self.digits.whole().value(BIAS)
     }
 
+    /// Appends what it holds.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        for count in [self.nan, self.plus_infinity, self.minus_infinity] {
+            out.extend(count.to_le_bytes());
+        }
+        self.digits.write(out);
+    }
+
+    /// Adds what another one wrote, and takes it from the front of `bytes`.
+    pub(crate) fn read(&mut self, bytes: &mut &[u8]) -> Option<()> {
+        for count in [&mut self.nan, &mut self.plus_infinity, &mut self.minus_infinity] {
+            *count += Diff::from_le_bytes(*first(bytes)?);
+        }
+        self.digits.read(bytes)
+    }
+
     /// Whether a term is no number.
     pub(crate) fn is_special(&self) -> bool {
         self.nan > 0 || self.plus_infinity > 0 || self.minus_infinity > 0
@@ -81,6 +97,22 @@ impl ExactProducts {
     pub(crate) fn whole(&self) -> Whole {
         self.0.whole()
     }
+
+    /// Appends what it holds.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+    }
+
+    /// Adds what another one wrote, and takes it from the front of `bytes`.
+    pub(crate) fn read(&mut self, bytes: &mut &[u8]) -> Option<()> {
+        self.0.read(bytes)
+    }
+}
+
+fn first<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(first)
 }
 
 /// A finite double as sign * mantissa * 2^exponent.
@@ -107,6 +139,24 @@ impl Digits {
             }
             Err(i) => self.0.insert(i, (digit, amount)),
         }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        // There are less digits than bytes have values.
+        out.push(self.0.len() as u8);
+        for (digit, amount) in &self.0 {
+            out.push(*digit);
+            out.extend(amount.to_le_bytes());
+        }
+    }
+
+    fn read(&mut self, bytes: &mut &[u8]) -> Option<()> {
+        let [count] = *first(bytes)?;
+        for _ in 0..count {
+            let [digit] = *first(bytes)?;
+            self.add(digit, i128::from_le_bytes(*first(bytes)?));
+        }
+        Some(())
     }
 
     fn whole(&self) -> Whole {

@@ -3,6 +3,7 @@ use super::call::{Kind, Takes, fail, native, native_to, strict};
 use arrow::array::*;
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::*;
+use dataflows::quotient::{self, power_of_ten, rounded};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use std::sync::Arc;
@@ -140,8 +141,6 @@ pub(super) fn float_power() -> ScalarUDF {
     )
 }
 
-/// The digits after the point that a quotient has at least, as PostgreSQL's sixteen significant ones.
-const QUOTIENT_SCALE: i8 = 16;
 /// The digits after the point that a product has at most where it must be cut to fit.
 const PRODUCT_SCALE_MAX: i8 = 20;
 
@@ -157,8 +156,8 @@ pub(super) fn decimal(data_type: &DataType) -> Option<(u8, i8)> {
 }
 
 /// `left / right` of decimals.
-pub(super) fn quotient(left: (u8, i8), right: (u8, i8)) -> ScalarUDF {
-    let scale = QUOTIENT_SCALE.max(left.1).max(right.1).min(37);
+pub(super) fn divided(left: (u8, i8), right: (u8, i8)) -> ScalarUDF {
+    let scale = quotient::SCALE.max(left.1).max(right.1).min(37);
     let takes = Takes::Forms(&[&[Kind::Numeric, Kind::Numeric]]);
     native_to("numeric_div", takes, DataType::Decimal128(38, scale), divide)
 }
@@ -233,20 +232,6 @@ pub(super) fn round_even() -> ScalarUDF {
     )
 }
 
-/// `numerator / denominator`, half away from zero.
-fn rounded(numerator: i256, denominator: i256) -> Option<i256> {
-    let quotient = numerator.checked_div(denominator)?;
-    let rest = numerator.checked_rem(denominator)?;
-    let up = rest.wrapping_abs() >= denominator.wrapping_abs().wrapping_sub(rest.wrapping_abs());
-    let negative = numerator.is_negative() != denominator.is_negative();
-    let step = if negative { i256::MINUS_ONE } else { i256::ONE };
-    if up && rest != i256::ZERO { quotient.checked_add(step) } else { Some(quotient) }
-}
-
-fn power_of_ten(exponent: i32) -> i256 {
-    i256::from_i128(10).wrapping_pow(exponent.unsigned_abs())
-}
-
 fn operands(columns: &[ArrayRef]) -> (&Decimal128Array, &Decimal128Array) {
     (columns[0].as_primitive(), columns[1].as_primitive())
 }
@@ -265,24 +250,12 @@ fn fitting(value: Option<i256>, data_type: &DataType) -> Result<Option<i128>> {
 fn divide(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
     let (a, b) = operands(columns);
     let DataType::Decimal128(_, scale) = to else { return fail("numeric_div answers with a decimal") };
-    let shift = i32::from(*scale) - i32::from(a.scale()) + i32::from(b.scale());
     let out = strict(columns, rows, |i| {
-        let (mut top, mut bottom) = (i256::from_i128(a.value(i)), i256::from_i128(b.value(i)));
+        let (top, bottom) = (i256::from_i128(a.value(i)), i256::from_i128(b.value(i)));
         if bottom == i256::ZERO {
             return fail("division by zero");
         }
-        if shift >= 0 {
-            top = match top.checked_mul(power_of_ten(shift)) {
-                Some(top) => top,
-                None => return fitting(None, to),
-            };
-        } else {
-            bottom = match bottom.checked_mul(power_of_ten(shift)) {
-                Some(bottom) => bottom,
-                None => return Ok(Some(0)),
-            };
-        }
-        fitting(rounded(top, bottom), to)
+        fitting(quotient::quotient((top, a.scale()), (bottom, b.scale()), *scale).map(i256::from_i128), to)
     })?;
     Ok(Arc::new(out.into_iter().collect::<Decimal128Array>().with_data_type(to.clone())))
 }

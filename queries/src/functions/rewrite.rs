@@ -140,7 +140,7 @@ fn binary(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -
             Some(Expr::BinaryExpr(BinaryExpr::new(double(left), op, double(right))))
         }
         Operator::Divide if is_decimal(a) || is_decimal(b) => {
-            Some(call(numeric::quotient(numeric::decimal(a)?, numeric::decimal(b)?), both()))
+            Some(call(numeric::divided(numeric::decimal(a)?, numeric::decimal(b)?), both()))
         }
         Operator::Multiply if is_decimal(a) || is_decimal(b) => {
             let function = numeric::product(numeric::decimal(a)?, numeric::decimal(b)?)?;
@@ -284,6 +284,11 @@ fn scalar(function: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> 
                 vec![unit.clone(), local],
             ));
             datetime::at_time_zone(zone, &cut, &TIMESTAMP)?
+        }
+        // A number as it is written is an int where it fits one.
+        ("to_hex", [number]) if overflow::is_int(number) => {
+            let int = cast_to(number.clone(), DataType::Int32);
+            Some(Expr::ScalarFunction(ScalarFunction::new_udf(function.func.clone(), vec![int])))
         }
         ("array_remove", [_, _]) => {
             let all = datafusion::functions_nested::remove::array_remove_all_udf();

@@ -1,9 +1,11 @@
 //! GROUP BY: group expressions and arguments become columns in front, then one `Plan::Aggregate`.
 //!
 //! What the aggregates of a query mean in PostgreSQL is said before, in `meaning` and `sets`, so that the batch oracle reads the same.
+mod average;
 pub(super) mod functions;
 mod joined;
 pub(super) mod meaning;
+mod moments;
 pub(super) mod sets;
 
 use super::map::Columns;
@@ -117,7 +119,7 @@ fn native(
     let function = match (name.as_str(), &input) {
         ("count", _) => Function::Count,
         ("sum", Some(t)) if t.is_integer() || exact(t) => Function::Sum,
-        ("avg", Some(t)) if exact(t) => Function::Avg,
+        ("avg", Some(t)) if t.is_integer() || exact(t) => Function::Avg,
         ("min", Some(_)) => Function::Min,
         ("max", Some(_)) => Function::Max,
         ("bool_and", Some(DataType::Boolean)) => Function::Every,

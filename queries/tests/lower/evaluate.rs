@@ -266,7 +266,8 @@ fn one(aggregate: &Aggregate, rows: &[(Row, i64)]) -> ScalarValue {
             (None, _) => nothing,
             (Some(ScalarValue::Float64(Some(sum))), n) => ScalarValue::Float64(Some(sum / n as f64)),
             (Some(ScalarValue::Decimal128(Some(sum), p, s)), n) => {
-                ScalarValue::Decimal128(Some(sum / n as i128), p, s)
+                let (twice, n) = (2 * sum, n as i128);
+                ScalarValue::Decimal128(Some((twice + twice.signum() * n) / (2 * n)), p, s)
             }
             (Some(other), _) => panic!("an average of {other:?}"),
         },

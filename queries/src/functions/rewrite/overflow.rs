@@ -9,12 +9,28 @@ pub(super) fn refuse(expr: &Expr, schema: &DFSchema) -> Result<()> {
     let (least, most, name) = match data_type {
         DataType::Int16 => (i16::MIN.into(), i16::MAX.into(), "smallint"),
         DataType::Int32 => (i32::MIN.into(), i32::MAX.into(), "integer"),
+        DataType::Int64 if is_int(expr) => (i32::MIN.into(), i32::MAX.into(), "integer"),
         DataType::Int64 => (i64::MIN.into(), i64::MAX.into(), "bigint"),
         _ => return Ok(()),
     };
     match (least..=most).contains(&value) {
         true => Ok(()),
         false => Err(DataFusionError::Plan(format!("{name} out of range: {expr}"))),
+    }
+}
+
+/// Whether a constant is an int in PostgreSQL: made of numbers as they are written that all fit one, though they are read as bigint.
+pub(super) fn is_int(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(Some(value)), _) => i32::try_from(*value).is_ok(),
+        Expr::Literal(value, _) => matches!(value, ScalarValue::Int16(_) | ScalarValue::Int32(_)),
+        Expr::Cast(cast) => matches!(cast.field.data_type(), DataType::Int16 | DataType::Int32),
+        Expr::Negative(inner) => is_int(inner),
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let same = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply);
+            same && is_int(left) && is_int(right)
+        }
+        _ => false,
     }
 }
 

@@ -1,14 +1,11 @@
-//! The aggregates that PostgreSQL has and DataFusion has not, or answers otherwise: `mode`, `percentile_disc`, `every`, `regr_r2`,
-//! `corr`, and `arg_min` and `arg_max` (which `meaning` says with others).
+//! The aggregates that PostgreSQL has and DataFusion has not, or answers otherwise: `mode`, `percentile_disc`, `every`, `avg`,
+//! the statistics, and `arg_min` and `arg_max` (which `meaning` says with others).
 use arrow::array::{Array, ArrayRef, AsArray, new_empty_array};
 use arrow::compute::{SortOptions, concat, filter, is_not_null, partition, sort};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::functions_aggregate::bool_and_or::bool_and_udaf;
-use datafusion::functions_aggregate::correlation::corr_udaf;
-use datafusion::functions_aggregate::regr::regr_r2_udaf;
-use datafusion::functions_aggregate::variance::var_samp_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_name};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
@@ -24,16 +21,16 @@ pub(crate) fn all() -> Vec<Arc<AggregateUDF>> {
             signature: Signature::user_defined(Volatility::Immutable),
         }))
     };
-    vec![
+    let mut all = vec![
+        Arc::new(AggregateUDF::from(super::average::Average::new())),
         Arc::new(bool_and_udaf().as_ref().clone().with_aliases(["every"])),
-        Arc::new(var_samp_udaf().as_ref().clone().with_aliases(["variance", "var_sample"])),
-        Arc::new(AggregateUDF::from(Paired(regr_r2_udaf()))),
-        Arc::new(AggregateUDF::from(Paired(corr_udaf()))),
         own(MODE, &[], 1),
         own(PERCENTILE_DISC, &["quantile_disc"], 2),
         own("arg_min", &["min_by"], 2),
         own("arg_max", &["max_by"], 2),
-    ]
+    ];
+    all.extend(super::moments::all());
+    all
 }
 
 const MODE: &str = "mode";
@@ -175,91 +172,5 @@ impl Accumulator for Values {
     }
     fn size(&self) -> usize {
         size_of_val(self) + self.values.iter().map(|values| values.get_array_memory_size()).sum::<usize>()
-    }
-}
-
-/// `regr_r2`, which is 1 where all `y` are the same and the `x` are not, where DataFusion says NULL; and `corr`, which is NaN where a
-/// value is.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Paired(Arc<AggregateUDF>);
-
-impl AggregateUDFImpl for Paired {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-    fn signature(&self) -> &Signature {
-        self.0.signature()
-    }
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        self.0.return_type(types)
-    }
-    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let corrected = if self.name() == "corr" { uncertain } else { horizontal };
-        Ok(Box::new(Corrected { inner: self.0.accumulator(args)?, corrected }))
-    }
-    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        self.0.coerce_types(types)
-    }
-    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        self.0.state_fields(args)
-    }
-}
-
-/// A function of pairs whose answer is another than DataFusion's for some of its states.
-#[derive(Debug)]
-struct Corrected {
-    inner: Box<dyn Accumulator>,
-    /// From the state and the answer.
-    corrected: fn(&[ScalarValue], ScalarValue) -> ScalarValue,
-}
-
-/// NaN where a value is, which DataFusion takes for none. The state: count, the means of x and y, each with the squared distances from
-/// it, and the product of these.
-fn uncertain(state: &[ScalarValue], value: ScalarValue) -> ScalarValue {
-    let number = |value: &ScalarValue| match value {
-        ScalarValue::Float64(Some(v)) => *v,
-        _ => 0.0,
-    };
-    let [xx, yy, xy] = [2, 4, 5].map(|i| state.get(i).map_or(0.0, number));
-    match [xx, yy, xy].iter().any(|v| v.is_nan()) && xx != 0.0 && yy != 0.0 {
-        true => ScalarValue::Float64(Some(f64::NAN)),
-        false => value,
-    }
-}
-
-/// 1 where all y are the same. The state: count, the means of x and y, their squared distances from them, and the product of these.
-fn horizontal(state: &[ScalarValue], value: ScalarValue) -> ScalarValue {
-    match state {
-        [_, _, _, ScalarValue::Float64(Some(xx)), ScalarValue::Float64(Some(yy)), _]
-            if value.is_null() && *xx > 0.0 && *yy == 0.0 =>
-        {
-            ScalarValue::Float64(Some(1.0))
-        }
-        _ => value,
-    }
-}
-
-impl Accumulator for Corrected {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.update_batch(values)
-    }
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.inner.merge_batch(states)
-    }
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.inner.state()
-    }
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        let value = self.inner.evaluate()?;
-        Ok((self.corrected)(&self.inner.state()?, value))
-    }
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.inner.retract_batch(values)
-    }
-    fn supports_retract_batch(&self) -> bool {
-        self.inner.supports_retract_batch()
-    }
-    fn size(&self) -> usize {
-        self.inner.size()
     }
 }
