@@ -6,7 +6,7 @@ use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::sqlparser::ast::BinaryOperator;
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, cast as cast_to};
 
 /// Plans `->`, `->>`, `#>`, `#>>`, `?`, `?|`, `?&`, `@>`, `<@`, `||` and `-` of json, `^`, `^@`, `&&`.
 #[derive(Debug)]
@@ -38,6 +38,7 @@ impl ExprPlanner for Operators {
             }
             _ => (left, right),
         };
+        let (left, right) = (as_list(left.clone(), &right, schema), as_list(right, &left, schema));
         let typed = |e: &Expr, of: fn(&DataType) -> bool| e.get_type(schema).is_ok_and(|t| of(&t));
         let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
         // Nothing else is subtracted from what is text here.
@@ -82,6 +83,15 @@ fn narrowed(literal: Expr, beside: &Expr, schema: &DFSchema) -> Expr {
         && matches!(beside.get_type(schema), Ok(DataType::Int32 | DataType::Int16));
     match i32::try_from(*value) {
         Ok(value) if is_small => Expr::Literal(ScalarValue::Int32(Some(value)), metadata.clone()),
+        _ => literal,
+    }
+}
+
+/// A text that is written beside an array: an array of that type.
+fn as_list(literal: Expr, beside: &Expr, schema: &DFSchema) -> Expr {
+    let text = matches!(&literal, Expr::Literal(ScalarValue::Utf8(Some(_)), _));
+    match beside.get_type(schema) {
+        Ok(list @ DataType::List(_)) if text => cast_to(literal, list),
         _ => literal,
     }
 }
