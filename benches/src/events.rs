@@ -17,6 +17,8 @@ const BASE_TIME: usize = 1_767_254_400_000;
 const HOT: usize = 100;
 /// Channels beside the hot ones.
 const CHANNELS: usize = 10_000;
+/// Room for a text: few are longer.
+const TEXT_BYTES: usize = 96;
 
 /// The events from the first on.
 pub struct Events {
@@ -50,9 +52,11 @@ impl Events {
 
     /// The next events: the rows of the tables that have any.
     pub fn batch(&mut self, events: usize) -> Result<Vec<(Arc<str>, RecordBatch)>, String> {
-        let (mut people, mut auctions, mut bids) = (Person::default(), Auction::default(), Bid::default());
         let (person, auction) = (self.config.person_proportion, self.config.auction_proportion);
         let all = person + auction + self.config.bid_proportion;
+        let rows = |share| events * share / all + all;
+        let (mut people, mut auctions) = (Person::of(rows(person)), Auction::of(rows(auction)));
+        let mut bids = Bid::of(rows(self.config.bid_proportion));
         for number in self.next..self.next + events {
             match number % all {
                 rest if rest < person => self.person(number, &mut people),
@@ -198,8 +202,20 @@ fn nanoseconds(milliseconds: usize) -> i64 {
     milliseconds as i64 * 1_000_000
 }
 
+/// Room for the texts of a column, of which few are longer.
+fn texts<const COLUMNS: usize>(rows: usize) -> [StringBuilder; COLUMNS] {
+    std::array::from_fn(|_| StringBuilder::with_capacity(rows, rows * TEXT_BYTES))
+}
+
+fn ints<const COLUMNS: usize>(rows: usize) -> [Int64Builder; COLUMNS] {
+    std::array::from_fn(|_| Int64Builder::with_capacity(rows))
+}
+
+fn times<const COLUMNS: usize>(rows: usize) -> [TimestampNanosecondBuilder; COLUMNS] {
+    std::array::from_fn(|_| TimestampNanosecondBuilder::with_capacity(rows))
+}
+
 /// Columns of persons. The texts are name, address of mail, card, city, state.
-#[derive(Default)]
 struct Person {
     id: Int64Builder,
     texts: [StringBuilder; 5],
@@ -208,6 +224,11 @@ struct Person {
 }
 
 impl Person {
+    fn of(rows: usize) -> Person {
+        let ([id], [date_time], [extra]) = (ints(rows), times(rows), texts(rows));
+        Person { id, texts: texts(rows), date_time, extra }
+    }
+
     fn columns(mut self) -> Vec<ArrayRef> {
         let mut columns: Vec<ArrayRef> = vec![Arc::new(self.id.finish())];
         columns.extend(self.texts.iter_mut().map(|text| -> ArrayRef { Arc::new(text.finish()) }));
@@ -218,7 +239,6 @@ impl Person {
 }
 
 /// Columns of auctions: id, first bid, reserve, seller, category; begin and end; name, description, extra.
-#[derive(Default)]
 struct Auction {
     ints: [Int64Builder; 5],
     times: [TimestampNanosecondBuilder; 2],
@@ -226,6 +246,10 @@ struct Auction {
 }
 
 impl Auction {
+    fn of(rows: usize) -> Auction {
+        Auction { ints: ints(rows), times: times(rows), texts: texts(rows) }
+    }
+
     fn columns(self) -> Vec<ArrayRef> {
         let [mut id, mut first, mut reserve, mut seller, mut category] = self.ints;
         let ([mut begin, mut end], [mut name, mut description, mut extra]) = (self.times, self.texts);
@@ -245,7 +269,6 @@ impl Auction {
 }
 
 /// Columns of bids: auction, bidder, price; when, twice; channel, address, extra.
-#[derive(Default)]
 struct Bid {
     ints: [Int64Builder; 3],
     times: [TimestampNanosecondBuilder; 2],
@@ -253,6 +276,10 @@ struct Bid {
 }
 
 impl Bid {
+    fn of(rows: usize) -> Bid {
+        Bid { ints: ints(rows), times: times(rows), texts: texts(rows) }
+    }
+
     fn columns(self) -> Vec<ArrayRef> {
         let [mut auction, mut bidder, mut price] = self.ints;
         let ([mut date_time, mut p_time], [mut channel, mut url, mut extra]) = (self.times, self.texts);
