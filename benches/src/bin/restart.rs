@@ -1,10 +1,10 @@
 //! How long a restart takes, from a snapshot and from the log, with the time of each phase.
 //!
-//! `cargo run --release -p benches --bin restart [-- EVENTS WORKERS FOLDER]`, after `cargo build --release`
+//! `cargo run --release -p benches --bin restart [-- EVENTS WORKERS FOLDER [CATALOGUE]]`, after `cargo build --release`
 //!
 //! Writes so many events of the bss workload (10,000,000) to a file, replays it with `tallyflow replay --snapshot` into FOLDER
 //! (`./restart-bench`), then starts `tallyflow run` on it twice, with its snapshots and without, and prints what that says once all
-//! answers are right: milliseconds, phases, and the greatest memory.
+//! answers are right: milliseconds, phases, and the greatest memory. CATALOGUE is a folder of SQL files that take the place of bss.
 use sources::Payload;
 use sources::generate::{Generator, GeneratorConfig, Shares};
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -20,20 +20,26 @@ fn main() -> Outcome<()> {
     let events: usize = arguments.next().map_or(Ok(10_000_000), |n| n.parse())?;
     let workers = arguments.next().unwrap_or_else(|| "2".into());
     let folder = arguments.next().unwrap_or_else(|| "./restart-bench".into());
+    let catalogue: Vec<String> =
+        arguments.next().into_iter().flat_map(|path| ["--catalog".into(), path]).collect();
     let (folder, binary) = (Path::new(&folder), std::env::var("TALLYFLOW").unwrap_or(BINARY.into()));
     let (file, data) = (folder.join("events.ndjson"), folder.join("data"));
     std::fs::create_dir_all(folder)?;
     if !data.exists() {
         generate(&file, events)?;
         let mut replay = Command::new(&binary);
-        replay.args(["replay", "--snapshot", "--workers", &workers, "--data"]).arg(&data).arg(&file);
+        replay
+            .args(["replay", "--snapshot", "--workers", &workers, "--data"])
+            .arg(&data)
+            .arg(&file)
+            .args(&catalogue);
         if !replay.status()?.success() {
             return Err("the replay failed".into());
         }
     }
-    println!("from a snapshot: {}", start(&binary, &data, &workers)?);
+    println!("from a snapshot: {}", start(&binary, &data, &workers, &catalogue)?);
     std::fs::rename(data.join("snapshots"), folder.join("snapshots"))?;
-    println!("from the log:    {}", start(&binary, &data, &workers)?);
+    println!("from the log:    {}", start(&binary, &data, &workers, &catalogue)?);
     _ = std::fs::remove_dir_all(data.join("snapshots"));
     std::fs::rename(folder.join("snapshots"), data.join("snapshots"))?;
     Ok(())
@@ -54,7 +60,7 @@ fn generate(file: &Path, events: usize) -> Outcome<()> {
 }
 
 /// What a start says once it is ready; then it is killed, so that nothing is written at its end.
-fn start(binary: &str, data: &Path, workers: &str) -> Outcome<String> {
+fn start(binary: &str, data: &Path, workers: &str, catalogue: &[String]) -> Outcome<String> {
     let mut command = Command::new(binary);
     command.args([
         "run",
@@ -67,7 +73,7 @@ fn start(binary: &str, data: &Path, workers: &str) -> Outcome<String> {
         "--data",
     ]);
     let began = std::time::Instant::now();
-    let mut child = command.arg(data).stdout(Stdio::piped()).spawn()?;
+    let mut child = command.arg(data).args(catalogue).stdout(Stdio::piped()).spawn()?;
     let lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
     let mut said = None;
     for line in lines {
