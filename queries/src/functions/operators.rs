@@ -34,6 +34,8 @@ impl ExprPlanner for Operators {
             | BinaryOperator::Multiply
             | BinaryOperator::Divide
             | BinaryOperator::Modulo => {
+                let (left, right) =
+                    (as_number(left.clone(), &right, schema), as_number(right, &left, schema));
                 (narrowed(left.clone(), &right, schema), narrowed(right, &left, schema))
             }
             _ => (left, right),
@@ -83,6 +85,25 @@ fn narrowed(literal: Expr, beside: &Expr, schema: &DFSchema) -> Expr {
         && matches!(beside.get_type(schema), Ok(DataType::Int32 | DataType::Int16));
     match i32::try_from(*value) {
         Ok(value) if is_small => Expr::Literal(ScalarValue::Int32(Some(value)), metadata.clone()),
+        _ => literal,
+    }
+}
+
+/// A text that is written beside a number: a number of that type, or as many digits as it has.
+fn as_number(literal: Expr, beside: &Expr, schema: &DFSchema) -> Expr {
+    let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &literal else { return literal };
+    match beside.get_type(schema) {
+        Ok(number) if number.is_integer() || number.is_floating() => cast_to(literal, number),
+        Ok(DataType::Decimal128(..)) => {
+            let text = text.trim();
+            let (whole, after) = text.split_once('.').unwrap_or((text, ""));
+            match i8::try_from(after.len()) {
+                Ok(scale) if whole.len() + after.len() <= 38 => {
+                    cast_to(literal, DataType::Decimal128(38, scale))
+                }
+                _ => literal,
+            }
+        }
         _ => literal,
     }
 }

@@ -16,6 +16,25 @@ pub fn rewrite<T: VisitMut>(node: &mut T) {
     });
 }
 
+/// The elements of `'{1,2}'`, each as it would be written alone.
+fn written_list(expr: &Expr) -> Option<Vec<Expr>> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::SingleQuotedString(text) = &value.value else { return None };
+    let element = |text: Option<String>| match text {
+        Some(text) => Value::SingleQuotedString(text),
+        None => Value::Null,
+    };
+    Some(super::cast::split(text)?.into_iter().map(|text| Expr::value(element(text))).collect())
+}
+
+/// `expr [NOT] IN (list)`, where nothing is in an empty list.
+fn among(expr: &mut Expr, list: Vec<Expr>, negated: bool) -> Option<Expr> {
+    if list.is_empty() {
+        return Some(Expr::value(Value::Boolean(negated)));
+    }
+    Some(Expr::InList { expr: Box::new(take(expr)), list, negated })
+}
+
 fn rewritten(expr: &mut Expr) -> Option<Expr> {
     match expr {
         Expr::AtTimeZone { timestamp, time_zone } => {
@@ -33,6 +52,12 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
         }
         Expr::BinaryOp { left, op: BinaryOperator::PGExp, right } => {
             Some(called("power", vec![take(left), take(right)]))
+        }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+            among(left, written_list(right)?, false)
+        }
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+            among(left, written_list(right)?, true)
         }
         // IS DISTINCT FROM binds tighter than AND and OR; the parser takes all that follows for its right side.
         Expr::IsDistinctFrom(left, right) => {

@@ -1,4 +1,6 @@
 //! `avg` of integers and decimals: a decimal, exact until its last digit, as in PostgreSQL. Of floats it is DataFusion's own.
+mod groups;
+
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::{cast, sum_checked};
 use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Field, FieldRef, Int64Type, i256};
@@ -41,6 +43,7 @@ impl AggregateUDFImpl for Average {
             Decimal32(digits, scale) | Decimal64(digits, scale) => Decimal128(*digits, *scale),
             Float16 | Float32 | Float64 | Null => Float64,
             of if of.is_numeric() || matches!(of, Duration(_)) => of.clone(),
+            Interval(_) => return plan_err!("avg(interval) is not maintained: write sum(..) / count(..)"),
             of => return plan_err!("avg() takes numbers, not {}", dataflows::value::type_name(of)),
         }])
     }
@@ -52,11 +55,8 @@ impl AggregateUDFImpl for Average {
     }
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let DataType::Decimal128(_, to) = args.return_type() else { return avg_udaf().accumulator(args) };
-        let scale = match args.expr_fields[0].data_type() {
-            DataType::Decimal128(_, scale) => *scale,
-            _ => 0,
-        };
         let seen = args.is_distinct.then(HashSet::new);
+        let scale = scale(args.expr_fields[0].data_type());
         Ok(Box::new(Values { sum: i256::ZERO, count: 0, seen, scale, to: *to }))
     }
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
@@ -75,17 +75,42 @@ impl AggregateUDFImpl for Average {
         })
     }
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        !matches!(args.return_type(), DataType::Decimal128(..))
-            && avg_udaf().groups_accumulator_supported(args)
+        match args.return_type() {
+            DataType::Decimal128(..) => !args.is_distinct,
+            _ => avg_udaf().groups_accumulator_supported(args),
+        }
     }
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        avg_udaf().create_groups_accumulator(args)
+        match args.return_type() {
+            DataType::Decimal128(_, to) => {
+                Ok(Box::new(groups::Groups::new(scale(args.expr_fields[0].data_type()), *to)))
+            }
+            _ => avg_udaf().create_groups_accumulator(args),
+        }
     }
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         match args.return_type() {
             DataType::Decimal128(..) => self.accumulator(args),
             _ => avg_udaf().create_sliding_accumulator(args),
         }
+    }
+}
+
+fn scale(of: &DataType) -> i8 {
+    match of {
+        DataType::Decimal128(_, scale) => *scale,
+        _ => 0,
+    }
+}
+
+/// The average of values whose sum has a scale; none where there are none.
+fn average(sum: i256, scale: i8, count: i64, to: i8) -> Result<Option<i128>> {
+    if count == 0 {
+        return Ok(None);
+    }
+    match quotient((sum, scale), (i256::from_i128(count.into()), 0), to) {
+        Some(units) => Ok(Some(units)),
+        None => exec_err!("an average does not fit numeric(38,{to})"),
     }
 }
 
@@ -169,13 +194,8 @@ impl Accumulator for Values {
             }
             None => (self.sum, self.count),
         };
-        if count == 0 {
-            return Ok(ScalarValue::Decimal128(None, 38, self.to));
-        }
-        match quotient((sum, self.scale), (i256::from_i128(count.into()), 0), self.to) {
-            Some(units) => Ok(ScalarValue::Decimal128(Some(units), 38, self.to)),
-            None => exec_err!("an average does not fit numeric(38,{})", self.to),
-        }
+        let value = average(sum, self.scale, count, self.to)?;
+        Ok(ScalarValue::Decimal128(value, 38, self.to))
     }
     fn size(&self) -> usize {
         size_of_val(self) + self.seen.as_ref().map_or(0, |seen| seen.capacity() * 2 * size_of::<i128>())
