@@ -191,6 +191,19 @@ fn origin(create: &CreateTable) -> Option<String> {
     })
 }
 
+/// What INSERT does with rows whose key is there already, if the table says it: `overwrite` or `ignore`.
+pub(crate) fn on_conflict(create: &CreateTable) -> Option<&str> {
+    options(create).iter().find_map(|option| match option {
+        SqlOption::KeyValue { key, value: Expr::Value(value) } if key.value == "on_conflict" => {
+            match &value.value {
+                Value::SingleQuotedString(text) => Some(text.as_str()),
+                _ => None,
+            }
+        }
+        _ => None,
+    })
+}
+
 /// The same statement, with an origin of its own.
 pub(super) fn with_origin(create: &CreateTable, fresh: &str) -> CreateTable {
     let mut create = create.clone();

@@ -4,9 +4,9 @@ use super::{json, text as texts};
 use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
 use datafusion::logical_expr::sqlparser::ast::BinaryOperator;
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, cast as cast_to};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, Operator, cast as cast_to, lit, when};
 
 /// Plans `->`, `->>`, `#>`, `#>>`, `?`, `?|`, `?&`, `@>`, `<@`, `||` and `-` of json, `^`, `^@`, `&&`.
 #[derive(Debug)]
@@ -73,9 +73,38 @@ impl ExprPlanner for Operators {
         Ok(PlannerResult::Planned(call(function, vec![left, right])))
     }
 
+    // A place before the first is none in PostgreSQL; DataFusion counts it from the end.
+    fn plan_field_access(
+        &self,
+        raw: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let RawFieldAccessExpr { field_access, expr } = raw;
+        let is_list = matches!(expr.get_type(schema), Ok(DataType::List(_)));
+        let key = match field_access {
+            GetFieldAccess::ListIndex { key } if is_list && !is_literal_list(&expr) => *key,
+            field_access => return Ok(PlannerResult::Original(RawFieldAccessExpr { field_access, expr })),
+        };
+        let key = match &key {
+            Expr::Literal(ScalarValue::Int64(Some(place)), _) if *place >= 0 => key,
+            Expr::Literal(..) | Expr::Negative(_) => lit(0_i64),
+            _ if key.get_type(schema).is_ok_and(|of| of.is_integer()) => {
+                when(key.clone().lt(lit(1_i64)), lit(0_i64)).otherwise(key)?
+            }
+            _ => key,
+        };
+        let field_access = GetFieldAccess::ListIndex { key: Box::new(key) };
+        Ok(PlannerResult::Original(RawFieldAccessExpr { field_access, expr }))
+    }
+
     fn plan_substring(&self, arguments: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
         Ok(PlannerResult::Planned(call(texts::substring(), arguments)))
     }
+}
+
+/// Whether a list is written as DataFusion writes it, whose places may be counted from the end.
+fn is_literal_list(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.name() == "make_array")
 }
 
 /// A number as PostgreSQL types it beside an int or a smallint: int where it fits, so that what does not fit int is an error.

@@ -245,7 +245,9 @@ pub(super) fn planned(query: Query, names: &Names<'_>) -> Result<LogicalPlan, De
 /// Whether a query failed since a function or a column is not there.
 fn names_nothing(why: &DeclareError) -> bool {
     let text = why.to_string().to_lowercase();
-    ["invalid function", "no column", "dot access"].iter().any(|part| text.contains(part))
+    ["invalid function", "no column", "dot access", "names given as column alias"]
+        .iter()
+        .any(|part| text.contains(part))
 }
 
 /// A query, with what DataFusion would understand otherwise than PostgreSQL said in other words.

@@ -239,7 +239,7 @@ fn merge(
         let text = match kind {
             Kind::Left => l,
             Kind::Right => r,
-            Kind::Full => format!("COALESCE({l}, {r})"),
+            Kind::Full => format!("COALESCE({}, {})", parts(&l), parts(&r)),
         };
         merged.push(Known { name: name.clone(), text, merged: true });
     }
@@ -250,6 +250,11 @@ fn merge(
     let rest = left.into_iter().chain(right).filter(|column| !names.contains(&column.name));
     merged.extend(rest);
     Ok(merged)
+}
+
+/// What a merged column is made of: a COALESCE in another would be written out for each of them.
+fn parts(text: &str) -> &str {
+    text.strip_prefix("COALESCE(").and_then(|inner| inner.strip_suffix(')')).unwrap_or(text)
 }
 
 fn uses(table: &TableWithJoins) -> bool {

@@ -1,9 +1,12 @@
 //! Clauses of CREATE TABLE that other systems need and that mean nothing here: `APPEND ONLY` and `WATERMARK FOR ..`. No row is
-//! ever dropped for being late, and a table that is only appended to is known by what is sent to it.
+//! ever dropped for being late, and a table that is only appended to is known by what is sent to it. `ON CONFLICT OVERWRITE` and
+//! `ON CONFLICT IGNORE` of a table, as RisingWave writes them, become an option of it.
+use super::tokens::{is_word, spliced};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
 /// The tokens of a statement without these clauses. What is no CREATE TABLE stays as it is.
-pub(crate) fn plain(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+pub(crate) fn plain(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut tokens = conflicting(tokens);
     let places: Vec<usize> = (0..tokens.len())
         .filter(|i| !matches!(tokens[*i].token, Token::Whitespace(_) | Token::EOF))
         .collect();
@@ -13,6 +16,45 @@ pub(crate) fn plain(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         }
     }
     tokens
+}
+
+/// What INSERT does with the rows whose key is there already.
+fn conflicting(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let places: Vec<usize> = (0..tokens.len())
+        .filter(|i| !matches!(tokens[*i].token, Token::Whitespace(_) | Token::EOF))
+        .collect();
+    let is = |at: usize, text: &str| places.get(at).is_some_and(|place| is_word(&tokens[*place].token, text));
+    if !(is(0, "create") && is(1, "table")) {
+        return tokens;
+    }
+    let (mut depth, mut found) = (0, None);
+    for at in 0..places.len() {
+        match tokens[places[at]].token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            // Options of its own, or a query.
+            _ if depth == 0 && (is(at, "with") || is(at, "as")) => return tokens,
+            _ if depth == 0 && is(at, "on") && is(at + 1, "conflict") => {
+                let (what, length) = match () {
+                    () if is(at + 2, "overwrite") => ("overwrite", 3),
+                    () if is(at + 2, "ignore") => ("ignore", 3),
+                    () if is(at + 2, "do") && is(at + 3, "nothing") => ("ignore", 4),
+                    () if is(at + 2, "do") && is(at + 3, "update") && is(at + 4, "full") => ("overwrite", 5),
+                    () => return tokens,
+                };
+                found = Some((
+                    places[at],
+                    places[at + length - 1] + 1,
+                    format!(" WITH (on_conflict = '{what}')"),
+                ));
+            }
+            _ => {}
+        }
+    }
+    match found {
+        Some(change) => spliced(&tokens, vec![change]),
+        None => tokens,
+    }
 }
 
 /// Where these clauses begin and end.
@@ -81,6 +123,10 @@ mod tests {
             (
                 "CREATE TABLE t (a INT, ts TIMESTAMP, WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) APPEND ONLY",
                 "CREATE TABLE t (a INT, ts TIMESTAMP)",
+            ),
+            (
+                "CREATE TABLE t (a INT PRIMARY KEY) APPEND ONLY ON CONFLICT DO NOTHING",
+                "CREATE TABLE t (a INT PRIMARY KEY) WITH (on_conflict = 'ignore')",
             ),
             ("create table t (watermark for ts as f(ts, 1), a int)", "create table t ( a int)"),
             ("CREATE TABLE t AS WITH (x) SELECT 1", "CREATE TABLE t AS WITH (x) SELECT 1"),

@@ -44,6 +44,13 @@ fn lists(name: &str, arguments: &[Expr]) -> Result<Option<Lists>, DeclareError> 
         ("json_object_keys" | "jsonb_object_keys", _) => one(call(&json_name("keys"), arguments)?, name),
         ("json_each" | "jsonb_each", _) => two("keys", "values"),
         ("json_each_text" | "jsonb_each_text", _) => two("keys", "values_text"),
+        ("regexp_matches", [text, pattern]) => {
+            let found = format!("regexp_match({text}, {pattern})");
+            one(expression(&format!("CASE WHEN {found} IS NOT NULL THEN make_array({found}) END"))?, name)
+        }
+        ("regexp_matches", _) => Err(DeclareError::Unsupported(
+            "regexp_matches(.., flags) is not maintained: write it without flags for the first match, or regexp_split_to_table".into(),
+        )),
         ("string_to_table", _) => one(call("string_to_array", arguments)?, name),
         ("regexp_split_to_table", [text, pattern]) => one(split(text, pattern)?, name),
         _ => Ok(None),
@@ -96,11 +103,55 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<(), DeclareError> {
         },
         _ => (name, arguments),
     };
+    if let ("json_to_record" | "jsonb_to_record" | "json_to_recordset" | "jsonb_to_recordset", [document]) =
+        (name.as_str(), arguments.as_slice())
+        && !ordinality
+    {
+        *factor = record(&name, document, alias)?;
+        return Ok(());
+    }
     *factor = match lists(&name, &arguments)? {
         Some((lists, names)) => from_lists(&name, lists, names, ordinality, alias)?,
         None => one_value(&name, &arguments, ordinality, alias)?,
     };
     Ok(())
+}
+
+/// `jsonb_to_recordset(document) AS r (a int, b text)`: the members of its elements that are named, cast to their types.
+fn record(name: &str, document: &Expr, alias: Option<TableAlias>) -> Result<TableFactor, DeclareError> {
+    let missing = || {
+        DeclareError::Invalid(format!(
+            "{name}(..) in FROM needs its columns: write {name}(..) AS r (a INT, b TEXT)"
+        ))
+    };
+    let mut alias = alias.ok_or_else(missing)?;
+    let element = if name.ends_with("set") { "__element.value".to_string() } else { format!("({document})") };
+    let mut columns = vec![];
+    for column in std::mem::take(&mut alias.columns) {
+        let data_type = column.data_type.ok_or_else(missing)?;
+        let key = crate::declare::normalized(&column.name).replace('\'', "''");
+        let (arrow, called) = match data_type {
+            ast::DataType::JSON | ast::DataType::JSONB => ("->", &column.name),
+            ast::DataType::Array(_) => {
+                return Err(DeclareError::Unsupported(format!(
+                    "the column {} of {name}(..) is a list: take it as JSONB",
+                    column.name
+                )));
+            }
+            _ => ("->>", &column.name),
+        };
+        columns.push(format!("CAST({element} {arrow} '{key}' AS {data_type}) AS {called}"));
+    }
+    if columns.is_empty() {
+        return Err(missing());
+    }
+    let from = match name.strip_suffix("_to_recordset") {
+        Some(kind) => format!(" FROM {kind}_array_elements({document}) AS __element (value)"),
+        None => String::new(),
+    };
+    let mut subquery = query(&format!("SELECT {}{from}", columns.join(", ")))?;
+    super::rewrite(&mut subquery)?;
+    Ok(TableFactor::Derived { lateral: true, subquery: Box::new(subquery), alias: Some(alias), sample: None })
 }
 
 fn expressions(name: &ast::ObjectName, arguments: &[FunctionArg]) -> Result<Vec<Expr>, DeclareError> {

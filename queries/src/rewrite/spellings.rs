@@ -14,6 +14,11 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
             match (function_name(&call.name).as_str(), list.as_slice()) {
                 ("num_nulls", [_, ..]) => counted(&list, "1", "0"),
                 ("num_nonnulls", [_, ..]) => counted(&list, "0", "1"),
+                // Each of them is written twice, so that their size would double with their depth.
+                ("coalesce", [_, ..]) if list.iter().any(|part| coalesced(part).is_some()) => {
+                    let parts = list.iter().flat_map(|p| coalesced(p).unwrap_or_else(|| vec![p.clone()]));
+                    format!("COALESCE({})", parts.map(|part| part.to_string()).collect::<Vec<_>>().join(", "))
+                }
                 ("date", [value]) => format!("CAST({value} AS DATE)"),
                 ("approx_count_distinct", [value]) => format!("count(DISTINCT {value})"),
                 ("array_to_json" | "row_to_json", [value]) => format!("to_json({value})"),
@@ -81,6 +86,14 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
     };
     *expr = expression(&text)?;
     Ok(())
+}
+
+/// The arguments of a COALESCE.
+fn coalesced(expr: &Expr) -> Option<Vec<Expr>> {
+    match expr {
+        Expr::Function(call) if function_name(&call.name) == "coalesce" => plain_arguments(call),
+        _ => None,
+    }
 }
 
 /// `x LIKE ANY (a, b)` and `x LIKE ALL (ARRAY[a, b])`, with a comparison for each pattern.

@@ -2,8 +2,8 @@
 //! one in capitals is the column that is written so, as in systems that do not fold names.
 use super::{expression, function_name, plain_arguments};
 use datafusion::sql::sqlparser::ast::{
-    self, AccessExpr, Expr, Ident, JoinOperator, Query, Select, SelectItem, SetExpr, TableFactor, VisitMut,
-    VisitorMut,
+    self, AccessExpr, Expr, Ident, JoinOperator, Query, Select, SelectItem, SetExpr, TableAliasColumnDef,
+    TableFactor, VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -180,6 +180,32 @@ impl VisitorMut for Writer<'_> {
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
         self.with.pop();
+        ControlFlow::Continue(())
+    }
+
+    // `t AS a (x)` names the first columns, and the others keep their names.
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let mut plain = factor.clone();
+        let (TableFactor::Table { alias: Some(alias), args: None, .. }
+        | TableFactor::Derived { alias: Some(alias), .. }) = &mut plain
+        else {
+            return ControlFlow::Continue(());
+        };
+        let given = std::mem::take(&mut alias.columns).len();
+        let Some((_, columns)) = self.known(&plain).filter(|_| given > 0) else {
+            return ControlFlow::Continue(());
+        };
+        if let TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } =
+            factor
+            && columns.len() > given
+        {
+            let rest = columns[given..].iter().map(|column| TableAliasColumnDef {
+                name: Ident::with_quote('"', crate::lower::names::shown(column)),
+                data_type: None,
+            });
+            alias.columns.extend(rest);
+            self.found = true;
+        }
         ControlFlow::Continue(())
     }
 

@@ -10,18 +10,20 @@ use super::words::sql_type;
 use super::{Answer, Inner, internal};
 use crate::catalogue::system::takes_statements;
 use crate::declare::constraints::numbered;
-use crate::declare::create::defaults;
+use crate::declare::create::{defaults, on_conflict};
 use crate::rewrite::expression;
 use crate::{DeclareError, Declared};
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, new_null_array};
 use arrow::datatypes::{DataType, Field, Schema};
 use dataflows::Table;
 use datafusion::common::ScalarValue;
+use datafusion::sql::parser::Statement as Parsed;
 use datafusion::sql::sqlparser::ast::{
-    ConflictTarget, Expr, Ident, Insert, OnConflictAction, OnInsert, Query, SelectItem, SetExpr, TableObject,
-    Value,
+    self, ConflictTarget, Expr, Ident, Insert, OnConflictAction, OnInsert, Query, SelectItem, SetExpr,
+    TableObject, Value,
 };
 use sources::decode::{Mapping, changes as log};
+use std::borrow::Cow;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// Names the events of writes: the source and id of an event stand for it for ever.
@@ -80,17 +82,26 @@ impl Inner {
     pub(super) fn insert(&self, insert: &Insert, parameters: &[ScalarValue]) -> Result<Answer, DeclareError> {
         let mapping = self.insert_target(insert)?;
         let table = &mapping.table;
+        let (insert, last_wins) = &self.by_its_table(insert, table)?;
         let mut fillers = self.fillers(table)?;
         self.arbitrated(insert, table)?;
         let called = inserted_as(insert, table);
         // Without a key nothing of the table needs to be looked at, and others may write meanwhile.
         let mut writer = self.writer();
-        let given = self.inserted(insert, table, parameters, &mut fillers)?;
+        let mut given = self.inserted(insert, table, parameters, &mut fillers)?;
         let none = given.slice(0, 0);
         self.host.live(&[table.name.to_string()])?;
         let read = self.memory.read();
         let kept = read.view(&table.name).ok_or_else(|| internal("the table is there and cannot be read"))?;
-        let found = conflicts(table, kept, &none, &given)?;
+        let mut found = conflicts(table, kept, &none, &given)?;
+        if *last_wins && found.contains(&Conflict::Given) {
+            let count = given.num_rows() as u64;
+            let turned = arrow::array::UInt64Array::from_iter_values((0..count).rev());
+            given = arrow::compute::take_record_batch(&given, &turned).map_err(internal)?;
+            found = conflicts(table, kept, &none, &given)?;
+            given = at(&given, |i| found[i] != Conflict::Given)?;
+            found.retain(|conflict| *conflict != Conflict::Given);
+        }
         let change = match &insert.on {
             None => {
                 duplicate(table, &given, &found)?;
@@ -146,6 +157,48 @@ impl Inner {
         self.write(&mut writer, &list)?;
         drop(writer);
         Ok(self.now(answer))
+    }
+
+    /// The statement with what its table says about conflicts, and whether the last of equal keys counts.
+    fn by_its_table<'a>(
+        &self,
+        insert: &'a Insert,
+        table: &Table,
+    ) -> Result<(Cow<'a, Insert>, bool), DeclareError> {
+        let declaration = if insert.on.is_none() { self.declaration(table)? } else { None };
+        let clause = match declaration.as_ref().and_then(on_conflict) {
+            Some(_) if rows::key(table).is_empty() => {
+                return Err(DeclareError::Invalid(format!(
+                    "table {:?} has no key that rows could have in common: declare a PRIMARY KEY beside ON CONFLICT",
+                    table.name
+                )));
+            }
+            Some("overwrite") => {
+                let names = table.schema.fields().iter().map(|field| quoted(field.name()));
+                let set =
+                    names.map(|name| format!("{name} = excluded.{name}")).collect::<Vec<_>>().join(", ");
+                let key = rows::key(table).iter().map(|i| quoted(table.schema.field(*i).name()));
+                format!("({}) DO UPDATE SET {set}", key.collect::<Vec<_>>().join(", "))
+            }
+            Some("ignore") => "DO NOTHING".into(),
+            Some(other) => {
+                return Err(DeclareError::Invalid(format!(
+                    "on_conflict of table {:?} is overwrite or ignore, not {other:?}",
+                    table.name
+                )));
+            }
+            None => return Ok((Cow::Borrowed(insert), false)),
+        };
+        let last_wins = clause != "DO NOTHING";
+        let text = format!("INSERT INTO {} VALUES (1) ON CONFLICT {clause}", quoted(&table.name));
+        let mut statements = crate::declare::text::statements(&text)?;
+        let (Some((Parsed::Statement(inner), _)), mut insert) = (statements.pop(), insert.clone()) else {
+            return Err(internal("an INSERT is a statement"));
+        };
+        if let ast::Statement::Insert(written) = *inner {
+            insert.on = written.on;
+        }
+        Ok((Cow::Owned(insert), last_wins))
     }
 
     pub(super) fn insert_target(&self, insert: &Insert) -> Result<Arc<Mapping>, DeclareError> {
