@@ -13,6 +13,7 @@
 //! | `excluded` | EXCLUDE of a frame: written with the frames around it |
 //! | `hypothetical` | RANK(x) WITHIN GROUP and its kin, percentiles of an array: written with others |
 //! | `paired` | (a, b) IN (SELECT ..): written as EXISTS |
+//! | `rows` | (a, b) < (c, d) and ROW(a, b) IS NULL: written value by value |
 //! | `spellings` | OVERLAPS, COLLATE, `num_nulls` and the like |
 //! | `borrowed` | functions of Flink, where nothing has their name |
 //! | `whole` | a table's name for its whole row, where no column has it |
@@ -29,6 +30,7 @@ mod grouped;
 mod hypothetical;
 mod paired;
 mod phrases;
+mod rows;
 mod spellings;
 pub(crate) mod tokens;
 mod values;
@@ -94,11 +96,11 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DeclareError> {
         let rewritten = clock::rewrite(expr)
+            .and_then(|()| collected::rewrite(expr))
             .and_then(|()| spellings::rewrite(expr))
             .and_then(|()| paired::rewrite(expr))
             .and_then(|()| excluded::rewrite(expr))
-            .and_then(|()| hypothetical::rewrite(expr))
-            .and_then(|()| collected::rewrite(expr));
+            .and_then(|()| hypothetical::rewrite(expr));
         flow(rewritten)
     }
 }

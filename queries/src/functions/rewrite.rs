@@ -290,6 +290,15 @@ fn scalar(function: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> 
             let int = cast_to(number.clone(), DataType::Int32);
             Some(Expr::ScalarFunction(ScalarFunction::new_udf(function.func.clone(), vec![int])))
         }
+        ("character_length" | "octet_length" | "bit_length", [bytes])
+            if bytes.get_type(schema).is_ok_and(|of| is_bytes(&of)) =>
+        {
+            let factor = if function.func.name() == "bit_length" { 8 } else { 1 };
+            Some(call(
+                text::byte_length(),
+                vec![bytes.clone(), Expr::Literal(ScalarValue::Int64(Some(factor)), None)],
+            ))
+        }
         ("array_remove", [_, _]) => {
             let all = datafusion::functions_nested::remove::array_remove_all_udf();
             Some(Expr::ScalarFunction(ScalarFunction::new_udf(all, arguments.clone())))

@@ -96,6 +96,16 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             };
             Some(called(name, vec![take(expr)]))
         }
+        // `jsonb '{"a": 1}'`.
+        Expr::TypedString(typed) => {
+            let name = match typed.data_type {
+                DataType::JSON => "json",
+                DataType::JSONB => "jsonb",
+                DataType::Uuid => "uuid_in",
+                _ => return None,
+            };
+            Some(called(name, vec![Expr::Value(typed.value.clone())]))
+        }
         Expr::Function(function) => {
             positional(function);
             None

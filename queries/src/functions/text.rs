@@ -242,6 +242,24 @@ fn matched(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
     })?)
 }
 
+/// How many bytes there are, times a number.
+pub(super) fn byte_length() -> ScalarUDF {
+    let takes = Takes::Forms(&[&[Kind::Any, Kind::Integer]]);
+    native(
+        "byte_length",
+        takes,
+        |_| DataType::Int32,
+        |columns, rows, _| {
+            let bytes = arrow::compute::cast(&columns[0], &DataType::Binary)?;
+            let bytes = bytes.as_binary::<i32>();
+            let found = strict(columns, rows, |i| {
+                Ok(Some(bytes.value(i).len() as i32 * number(columns, 1).value(i) as i32))
+            })?;
+            Ok(Arc::new(found.into_iter().collect::<Int32Array>()))
+        },
+    )
+}
+
 /// `text ^@ prefix`.
 pub(super) fn starts_with() -> ScalarUDF {
     let takes = Takes::Forms(&[&[Kind::Text, Kind::Text]]);

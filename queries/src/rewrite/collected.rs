@@ -22,6 +22,24 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
             }
             _ => return Ok(()),
         },
+        // Documents in a list are texts to it.
+        ("array_to_json" | "to_json" | "to_jsonb", FunctionArguments::List(list)) => {
+            match list.args.as_slice() {
+                [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(inner)))]
+                    if function_name(&inner.name) == "array_agg" =>
+                {
+                    let FunctionArguments::List(of) = &inner.args else { return Ok(()) };
+                    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] = of.args.as_slice() else {
+                        return Ok(());
+                    };
+                    let part = format!("coalesce(__json_value({value}), 'null')");
+                    let joined = joined_by(inner, &part, "','")?;
+                    let kind = if name == "to_jsonb" { "jsonb" } else { "json" };
+                    format!("{kind}('[' || {joined} || ']')")
+                }
+                _ => return Ok(()),
+            }
+        }
         ("json_object_agg" | "jsonb_object_agg", FunctionArguments::List(list)) => {
             let [
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(key)),
@@ -49,11 +67,15 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
 
 /// `string_agg(part, ', ')` with what else the call says.
 fn joined(call: &Function, part: &str) -> Result<Function, DeclareError> {
+    joined_by(call, part, "', '")
+}
+
+fn joined_by(call: &Function, part: &str, by: &str) -> Result<Function, DeclareError> {
     let mut call = call.clone();
     call.name = ObjectName::from(vec![Ident::new("string_agg")]);
     let argument = |text: &str| Ok(FunctionArg::Unnamed(FunctionArgExpr::Expr(expression(text)?)));
     if let FunctionArguments::List(list) = &mut call.args {
-        list.args = vec![argument(part)?, argument("', '")?];
+        list.args = vec![argument(part)?, argument(by)?];
     }
     Ok(call)
 }

@@ -22,14 +22,44 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
                 ("date", [value]) => format!("CAST({value} AS DATE)"),
                 ("approx_count_distinct", [value]) => format!("count(DISTINCT {value})"),
                 ("array_to_json" | "row_to_json", [value]) => format!("to_json({value})"),
-                // PostgreSQL encodes bytes, and reads a text without a type as such.
-                ("encode", [Expr::Value(text), format])
-                    if matches!(text.value, Value::SingleQuotedString(_)) =>
-                {
-                    format!("encode(CAST({text} AS BYTEA), {format})")
+                ("encode", [value, format]) => {
+                    // PostgreSQL encodes bytes, and reads a text without a type as such.
+                    let bytes = match text_of(value) {
+                        Some(_) => format!("CAST({value} AS BYTEA)"),
+                        None => value.to_string(),
+                    };
+                    match text_of(format).map(str::to_lowercase).as_deref() {
+                        // It breaks the line after 76 characters.
+                        Some("base64") => {
+                            format!("regexp_replace(encode({bytes}, 'base64pad'), '(.{{76}})', '\\1\n', 'g')")
+                        }
+                        _ if bytes != value.to_string() => format!("encode({bytes}, {format})"),
+                        _ => return Ok(()),
+                    }
+                }
+                ("make_timestamptz", [year, month, day, hour, minute, second, zone]) => format!(
+                    "timezone({zone}, make_timestamp({year}, {month}, {day}, {hour}, {minute}, {second}))"
+                ),
+                ("array_remove", [list, Expr::Value(value)]) if value.value == Value::Null => {
+                    return Err(DeclareError::Unsupported(format!(
+                        "array_remove(.., NULL) is not supported: write ARRAY(SELECT x FROM unnest({list}) AS u (x) WHERE x IS NOT NULL)"
+                    )));
                 }
                 _ => return Ok(()),
             }
+        }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => match found(left, right) {
+            Some(text) => text,
+            None => return Ok(()),
+        },
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => match found(left, right) {
+            Some(text) => format!("(NOT {text})"),
+            None => return Ok(()),
+        },
+        Expr::BinaryOp { .. } | Expr::IsNull(_) | Expr::IsNotNull(_)
+            if super::rows::meaning(expr).is_some() =>
+        {
+            super::rows::meaning(expr).unwrap_or_default()
         }
         Expr::Collate { expr: inner, collation } => {
             let name = collation.to_string().replace('"', "").to_lowercase();
@@ -86,6 +116,34 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
     };
     *expr = expression(&text)?;
     Ok(())
+}
+
+/// `x = ANY (list)`, which is NULL where only a NULL of the list could be it; none of a list of constants, which holds none.
+fn found(value: &Expr, list: &Expr) -> Option<String> {
+    let plain = |expr: &Expr| matches!(expr, Expr::Value(value) if value.value != Value::Null);
+    let inner = match list {
+        Expr::Nested(inner) => inner.as_ref(),
+        list => list,
+    };
+    match inner {
+        Expr::Subquery(_) | Expr::Value(_) | Expr::Tuple(_) => return None,
+        Expr::Array(list) if list.elem.iter().all(plain) => return None,
+        _ => {}
+    }
+    Some(format!(
+        "CASE WHEN array_has({inner}, {value}) THEN true WHEN ({inner}) IS NULL THEN NULL WHEN cardinality({inner}) = 0 THEN false \
+         WHEN ({value}) IS NULL OR array_position({inner}, NULL) IS NOT NULL THEN NULL ELSE false END"
+    ))
+}
+
+fn text_of(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// The arguments of a COALESCE.
@@ -155,9 +213,21 @@ pub(super) fn name(item: &mut SelectItem) {
         }
         Expr::Function(call) => function_name(&call.name),
         Expr::BinaryOp { op: BinaryOperator::Overlaps, .. } => "overlaps".into(),
+        Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+            let alias = Ident::with_quote('"', "?column?");
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            return;
+        }
+        Expr::Floor { .. } => "floor".into(),
+        Expr::Ceil { .. } => "ceil".into(),
         _ => return,
     };
-    const RENAMED: [&str; 12] = [
+    const RENAMED: [&str; 17] = [
+        "ceil",
+        "encode",
+        "floor",
+        "make_timestamptz",
+        "to_jsonb",
         "approx_count_distinct",
         "num_nulls",
         "num_nonnulls",
