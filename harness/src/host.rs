@@ -190,11 +190,14 @@ impl Host for Process {
         let Some(Declared::Table(mapping)) = catalogue.get(table) else {
             return Err(DeclareError::NotFound(format!("there is no table {table:?}")));
         };
+        let mut time = 0;
         if self.shared.memory.read().view(table).is_none() {
             let table = mapping.table.clone();
-            self.command(|done| Command::Publish { table, done })?;
+            time = self.command(|done| Command::Publish { table, done })?;
         }
         drop(catalogue);
+        // Where readers are behind, they see it empty up to there.
+        self.wait_seen(time);
         self.live(&[table.to_owned()])
     }
 
