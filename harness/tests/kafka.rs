@@ -56,20 +56,20 @@ impl World {
     }
 
     fn start_with(&self, config: sources::kafka::KafkaConfig) -> Result<Pipeline, Error> {
-        self.start_among(config, None)
+        // All of the log is needed again at each start.
+        self.start_among(config, None, harness::snapshot::Setting::off())
     }
 
     fn start_among(
         &self,
         config: sources::kafka::KafkaConfig,
         others: Option<std::sync::Arc<Lead>>,
+        snapshots: harness::snapshot::Setting,
     ) -> Result<Pipeline, Error> {
         let data = Data::open(&self.data(), self.folder.path().join("catalogue").to_str())?;
-        let mut setting = Setting { others, ..Setting::serve(1, 1_000) };
+        let mut setting = Setting { others, snapshots, ..Setting::serve(1, 1_000) };
         setting.kafka = Some(config);
         setting.pace.idle = Some(Duration::from_millis(100));
-        // All of the log is needed again at each start.
-        setting.snapshots = harness::snapshot::Setting::off();
         Pipeline::start(data, &setting)
     }
 }

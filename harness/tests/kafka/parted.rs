@@ -6,6 +6,7 @@ use harness::cluster::greet::Terms;
 use harness::cluster::hosts::Hosts;
 use harness::cluster::lead::Lead;
 use harness::pipeline::{Pipeline, STATE_BYTES_MAX};
+use harness::snapshot::Setting as Snapshots;
 use harness::ticks::End;
 use rdkafka::producer::Producer;
 use std::collections::BTreeMap;
@@ -25,6 +26,9 @@ fn hostfile(folder: &std::path::Path, processes: usize) -> std::path::PathBuf {
     path
 }
 
+/// Records, events that count, duplicates, and rejects by rule.
+type Counts = (u64, u64, u64, BTreeMap<String, u64>);
+
 /// A pipeline, and followers in threads, which share nothing with it but connections.
 struct Among {
     pipeline: Pipeline,
@@ -32,7 +36,7 @@ struct Among {
 }
 
 impl Among {
-    fn start(world: &World, topics: &Topics, processes: usize) -> Among {
+    fn start(world: &World, topics: &Topics, processes: usize, snapshots: &Snapshots) -> Among {
         let file = hostfile(world.folder.path(), processes);
         let hosts = |process| Hosts::read(&file, processes, process).unwrap();
         let mut followers = vec![];
@@ -41,11 +45,11 @@ impl Among {
         }
         let terms = Terms { workers: 1, state_bytes_max: STATE_BYTES_MAX };
         let lead = (processes > 1).then(|| Lead::gather(&hosts(0), terms).unwrap());
-        Among { pipeline: world.start_among(topics.config(), lead).unwrap(), followers }
+        Among { pipeline: world.start_among(topics.config(), lead, snapshots.clone()).unwrap(), followers }
     }
 
     /// All rows of the views, and what came of the records.
-    fn answers(&self) -> (BTreeMap<String, Vec<String>>, (u64, u64, u64, BTreeMap<String, u64>)) {
+    fn answers(&self) -> (BTreeMap<String, Vec<String>>, Counts) {
         settle(&self.pipeline);
         (rows(&self.pipeline.memory().read()), counts(&self.pipeline))
     }
@@ -67,7 +71,8 @@ fn each_process_reads_its_partitions_of_a_topic_and_the_answers_are_those_of_one
     let topics = Topics::new(&SHARED.url(), 2);
     let name = topics.name.as_str();
     let world = World::new();
-    let among = Among::start(&world, &topics, 3);
+    let off = Snapshots::off();
+    let among = Among::start(&world, &topics, 3, &off);
     settle(&among.pipeline);
     // Nobody has read for so long that what comes is no backlog any more.
     let began = among.pipeline.visible().now().time;
@@ -107,10 +112,18 @@ fn each_process_reads_its_partitions_of_a_topic_and_the_answers_are_those_of_one
     assert_eq!(among.elsewhere(), 150 + 6 + 10 + 10);
     no_difference(&among.pipeline);
     among.close();
-    // Each tick again as it was bound, by another number of processes.
-    for processes in [1, 2, 3] {
-        let among = Among::start(&world, &topics, processes);
+    // Each tick again as it was bound, by another number of processes; the last one leaves a snapshot.
+    for (processes, snapshots) in [(1, &off), (2, &off), (3, &Snapshots::usual())] {
+        let among = Among::start(&world, &topics, processes, snapshots);
         assert_eq!(among.answers(), answers, "{processes} processes");
         among.close();
     }
+    let among = Among::start(&world, &topics, 2, &Snapshots::usual());
+    assert_eq!(among.answers(), answers);
+    (0..5).for_each(|partition| topics.send(partition, &[sale(900 + partition as usize, 1)]));
+    wait_until("what is new is read", || counts(&among.pipeline).0 == 341);
+    assert_eq!(among.elsewhere(), 2);
+    settle(&among.pipeline);
+    no_difference(&among.pipeline);
+    among.close();
 }
