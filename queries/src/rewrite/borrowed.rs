@@ -3,16 +3,17 @@
 //! They are tried when a query calls a function that there is not, so they take no name from anything.
 use super::{expression, function_name, plain_arguments};
 use crate::DeclareError;
+use crate::walk;
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident,
-    ObjectName, Query, Value, VisitMut, VisitorMut,
+    ObjectName, Query, Value, VisitorMut,
 };
 use std::ops::ControlFlow;
 
 /// Writes them out; whether there is any.
 pub(crate) fn written(query: &mut Query) -> Result<bool, DeclareError> {
     let mut writer = Writer { found: false };
-    match query.visit(&mut writer) {
+    match walk::write(query, &mut writer) {
         ControlFlow::Continue(()) => Ok(writer.found),
         ControlFlow::Break(why) => Err(why),
     }

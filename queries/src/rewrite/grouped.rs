@@ -2,8 +2,9 @@
 //! They are written with the functions in FROM.
 use super::{expression, function_name, plain_arguments};
 use crate::DeclareError;
+use crate::walk;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, GroupByExpr, Query, Select, SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
+    Expr, Function, GroupByExpr, Query, Select, SelectItem, SetExpr, TableFactor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -78,11 +79,11 @@ pub(super) fn rewrite(select: &mut Select) -> Result<(), DeclareError> {
         if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
             && flow.is_continue()
         {
-            flow = expr.visit(&mut parts);
+            flow = walk::write(expr, &mut parts);
         }
     }
     if let (Some(having), true) = (&mut select.having, flow.is_continue()) {
-        flow = having.visit(&mut parts);
+        flow = walk::write(having, &mut parts);
     }
     match flow {
         ControlFlow::Continue(()) => Ok(()),

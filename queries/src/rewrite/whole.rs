@@ -1,9 +1,10 @@
 //! Names that no column has, which still mean something: a table's is its whole row, as in `row_to_json(t)`, `jsonb_agg(t)` and `SELECT t`;
 //! one in capitals is the column that is written so, as in systems that do not fold names.
 use super::{expression, function_name, plain_arguments};
+use crate::walk;
 use datafusion::sql::sqlparser::ast::{
     self, AccessExpr, Expr, Ident, JoinOperator, Query, Select, SelectItem, SetExpr, TableAliasColumnDef,
-    TableFactor, VisitMut, VisitorMut,
+    TableFactor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -13,7 +14,7 @@ type ColumnsOf<'a> = &'a dyn Fn(&str) -> Option<Vec<String>>;
 /// Writes whole rows out, and `(t).a` as `t.a`; whether there is any.
 pub(crate) fn written(query: &mut Query, columns_of: ColumnsOf<'_>) -> bool {
     let mut writer = Writer { columns_of, with: vec![], scopes: vec![], found: false };
-    _ = query.visit(&mut writer);
+    _ = walk::write(query, &mut writer);
     writer.found
 }
 
