@@ -66,6 +66,24 @@ impl Among {
     }
 }
 
+/// Nobody has read for so long that what comes is no backlog any more.
+fn idle(pipeline: &Pipeline) {
+    settle(pipeline);
+    let began = pipeline.visible().now().time;
+    wait_until("it idles", || pipeline.visible().now().time > began + 3_000);
+}
+
+#[test]
+fn a_topic_that_was_empty_for_a_while_is_read_when_something_comes() {
+    let topics = Topics::new(&SHARED.url(), 1);
+    let world = World::new();
+    let pipeline = world.start(&topics).unwrap();
+    idle(&pipeline);
+    topics.send(0, &[sale(1, 1)]);
+    wait_until("it is read", || counts(&pipeline).0 == 1);
+    pipeline.finish(End::Now).unwrap();
+}
+
 #[test]
 fn each_process_reads_its_partitions_of_a_topic_and_the_answers_are_those_of_one() {
     let topics = Topics::new(&SHARED.url(), 2);
@@ -73,10 +91,7 @@ fn each_process_reads_its_partitions_of_a_topic_and_the_answers_are_those_of_one
     let world = World::new();
     let off = Snapshots::off();
     let among = Among::start(&world, &topics, 3, &off);
-    settle(&among.pipeline);
-    // Nobody has read for so long that what comes is no backlog any more.
-    let began = among.pipeline.visible().now().time;
-    wait_until("it idles", || among.pipeline.visible().now().time > began + 3_000);
+    idle(&among.pipeline);
     for partition in 0..2 {
         // Each is there twice, in another partition.
         topics.send(partition, &(0..150).map(|n| sale(n, 1)).collect::<Vec<_>>());
