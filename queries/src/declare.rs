@@ -188,13 +188,16 @@ fn view_statement(view: CreateView, sql: Arc<str>, names: Vec<String>) -> Result
     Ok(Statement { name, sql, names, kind, if_not_exists, or_replace })
 }
 
+/// What the query of a view is called where the view names its columns.
+pub(crate) const VIEW: &str = "?view?";
+
 /// The view with the names of its column list in its query.
 fn with_columns(mut view: CreateView) -> Result<CreateView, DeclareError> {
     if view.columns.is_empty() {
         return Ok(view);
     }
     let columns: Vec<String> = view.columns.drain(..).map(|column| column.name.to_string()).collect();
-    let sql = format!("SELECT * FROM ({}) AS \"{}\" ({})", view.query, "?view?", columns.join(", "));
+    let sql = format!("SELECT * FROM ({}) AS \"{}\" ({})", view.query, VIEW, columns.join(", "));
     view.query = text::query(&sql)?;
     Ok(view)
 }

@@ -51,7 +51,9 @@ fn conflicting(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             _ => {}
         }
     }
-    match found {
+    // What is only appended to has nothing to write over.
+    let appended = (0..places.len()).any(|at| is(at, "append") && is(at + 1, "only"));
+    match found.filter(|(_, _, text)| !(appended && text.contains("overwrite"))) {
         Some(change) => spliced(&tokens, vec![change]),
         None => tokens,
     }

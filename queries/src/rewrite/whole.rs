@@ -192,6 +192,10 @@ impl VisitorMut for Writer<'_> {
         else {
             return ControlFlow::Continue(());
         };
+        // A view names all of its columns.
+        if alias.name.value == crate::declare::VIEW {
+            return ControlFlow::Continue(());
+        }
         let given = std::mem::take(&mut alias.columns).len();
         let Some((_, columns)) = self.known(&plain).filter(|_| given > 0) else {
             return ControlFlow::Continue(());
