@@ -72,6 +72,13 @@ impl AggregateUDFImpl for Exact {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         self.inner.return_type(types)
     }
+    /// What it is of no rows: a count is 0.
+    fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
+        self.inner.default_value(data_type)
+    }
+    fn is_nullable(&self) -> bool {
+        self.inner.is_nullable()
+    }
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let Some(moment) = moment(self.name()) else {
             return plan_err!("{}() is no statistic", self.name());
