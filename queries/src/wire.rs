@@ -8,7 +8,8 @@
 //! | `connection` | what one client has set, prepared and begun |
 //! | `command` | a text cut into statements, and who answers each |
 //! | `settings` | SET, RESET, SHOW |
-//! | `catalog`, `asked`, `columns` | questions about the system: `pg_catalog`, `information_schema` |
+//! | `system` | questions about the system: `pg_catalog`, `information_schema` |
+//! | `catalog` | the server's name and version |
 //! | `parameter` | the types and values of `$1`, `$2` |
 //! | `rows`, `cell`, `text`, `binary`, `oid` | rows as messages, values in both formats, the types' numbers |
 //! | `transaction`, `declared` | savepoints and the ends of transactions, cursors |
@@ -18,12 +19,10 @@
 //! Every statement is kept by itself. BEGIN and COMMIT are taken, for drivers that cannot do without; a ROLLBACK after
 //! writes is an error, since it takes nothing back.
 pub mod access;
-mod asked;
 mod binary;
 mod bounded;
 mod catalog;
 mod cell;
-mod columns;
 mod command;
 mod connection;
 mod copy;
@@ -37,13 +36,13 @@ mod rows;
 mod settings;
 mod stream;
 mod subscribe;
+mod system;
 mod text;
 mod transaction;
 
 use crate::session::Session;
 use access::Access;
 use bounded::Bounded;
-use catalog::Catalog;
 use connection::{Connection, Prepared};
 use datafusion_postgres::pgwire::api::cancel::DefaultCancelHandler;
 use datafusion_postgres::pgwire::api::{DefaultClient, NoopHandler, PgWireConnectionState as State};
@@ -55,6 +54,7 @@ use handler::{Handler, Shared};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use system::System;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -93,7 +93,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let catalog = Arc::new(Catalog::new(session.clone()).map_err(io::Error::other)?);
+    let system = Arc::new(System::new(session.clone()).map_err(io::Error::other)?);
     let shared = Arc::new(Shared::default());
     let places = Arc::new(Semaphore::new(limits.connections_max));
     let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
@@ -118,7 +118,7 @@ pub async fn serve(
             Err(_) => (refusals.clone().try_acquire_owned(), false),
         };
         let Ok(place) = place else { continue };
-        let connection = Connection::new(session.clone(), catalog.clone());
+        let connection = Connection::new(session.clone(), system.clone());
         let handler = Handler::new(connection, shared.clone(), is_welcome, access.clone());
         let (shared, access) = (shared.clone(), access.clone());
         connections.spawn(async move {

@@ -196,6 +196,7 @@ impl Command {
             let qualifies = token(at + 1) == Some(&Token::Period) && before(*at) != Some(&Token::Period);
             qualifies && matches!(name.as_str(), "pg_catalog" | "information_schema")
                 || PG_CATALOG_TABLES.contains(&name.as_str()) && !is_ours(name)
+                || name.starts_with("pg_") && !is_ours(name) && self.is_source(*at)
         });
         let calls = names.iter().any(|(at, name)| {
             token(at + 1) == Some(&Token::LParen) && is_system_function(name)
@@ -207,6 +208,13 @@ impl Command {
         });
         reads
             || calls && !names.iter().any(|(at, name)| token(at + 1) != Some(&Token::LParen) && is_ours(name))
+    }
+
+    /// Whether the token before is one behind which a table stands.
+    fn is_source(&self, at: usize) -> bool {
+        at.checked_sub(1)
+            .and_then(|before| self.word(before))
+            .is_some_and(|word| word == "FROM" || word == "JOIN")
     }
 
     /// The highest parameter.
@@ -250,6 +258,9 @@ fn is_system_function(name: &str) -> bool {
                 | "col_description"
                 | "shobj_description"
                 | "format_type"
+                | "to_regclass"
+                | "to_regtype"
+                | "to_regnamespace"
                 | "quote_ident"
                 | "inet_server_addr"
                 | "inet_server_port"

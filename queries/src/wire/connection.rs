@@ -1,18 +1,18 @@
 //! `Connection`: what one client has set, prepared and begun, and its statements, each led to who answers it.
-use super::catalog::{self, Catalog};
+use super::catalog;
 use super::command::{self, Command, Kind};
 use super::copy::{Copy, Lines};
 use super::cursor::{self, Cursor, Fetch};
 use super::fault::{self, fault};
 use super::settings::Settings;
 use super::subscribe::{Changes, Subscription};
+use super::system::{Asker, Question, System};
 use super::{oid, parameter, rows};
 use crate::DeclareError;
 use crate::session::{Answer, Session, Stop};
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::api::portal::{Format, Portal};
 use datafusion_postgres::pgwire::api::results::{Response, Tag};
@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 /// One client's.
 pub(super) struct Connection {
     session: Session,
-    catalog: Arc<Catalog>,
+    system: Arc<System>,
     state: Mutex<State>,
     /// A statement that was cancelled still ends by itself; the next waits for it, so that a client has one thread at most.
     turn: Arc<Semaphore>,
@@ -34,6 +34,8 @@ pub(super) struct Connection {
 #[derive(Default)]
 pub(super) struct State {
     settings: Settings,
+    /// The name that the client gave.
+    user: String,
     /// What the open transaction has written, and cannot take back.
     pub(super) writes: u64,
     /// The savepoints of the open transaction, and what had been written then.
@@ -49,7 +51,7 @@ pub(super) struct Prepared {
     /// The columns of its rows; none where it gives none.
     pub(super) columns: Option<SchemaRef>,
     /// Where it asks about the system.
-    pub(super) question: Option<LogicalPlan>,
+    pub(super) question: Option<Question>,
 }
 
 /// What a statement gave.
@@ -77,14 +79,19 @@ pub(super) enum Reply {
 
 impl Connection {
     /// A new client's.
-    pub(super) fn new(session: Session, catalog: Arc<Catalog>) -> Connection {
-        Connection { session, catalog, state: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(session: Session, system: Arc<System>) -> Connection {
+        Connection { session, system, state: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
     }
 
     /// Takes over the settings that the client starts with.
     pub(super) fn start<'a>(&self, settings: impl Iterator<Item = (&'a String, &'a String)>) {
         let mut state = self.state();
-        settings.for_each(|(name, value)| state.settings.start(name, value));
+        for (name, value) in settings {
+            if name == "user" {
+                state.user.clone_from(value);
+            }
+            state.settings.start(name, value);
+        }
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
@@ -108,7 +115,7 @@ impl Connection {
             ));
         }
         let question = match self.asks_system(&command) {
-            true => Some(self.within(self.catalog.plan(&command)).await?),
+            true => Some(self.question(&command).await?),
             false => None,
         };
         let prepared = Prepared { command, types: vec![], columns: None, question };
@@ -157,15 +164,10 @@ impl Connection {
     async fn expected(
         &self,
         command: &Command,
-    ) -> PgWireResult<(Vec<Option<Type>>, Option<SchemaRef>, Option<LogicalPlan>)> {
-        if command.sql.contains(TYPES_ASKED) && self.asks_system(command) {
-            let question = command::single(TYPES)?.unwrap_or_else(|| command.clone());
-            let plan = self.within(self.catalog.plan(&question)).await?;
-            return Ok((vec![Some(Type::OID_ARRAY)], Some(plan.schema().inner().clone()), Some(plan)));
-        }
+    ) -> PgWireResult<(Vec<Option<Type>>, Option<SchemaRef>, Option<Question>)> {
         if self.asks_system(command) {
-            let plan = self.within(self.catalog.plan(command)).await?;
-            return Ok((Catalog::parameters(&plan), Some(plan.schema().inner().clone()), Some(plan)));
+            let question = self.question(command).await?;
+            return Ok((question.parameters(), Some(question.schema()), Some(question)));
         }
         let sql = command.sql.clone();
         let found = self.blocking(move |session| session.describe(&sql)).await?;
@@ -207,6 +209,40 @@ impl Connection {
     fn asks_system(&self, command: &Command) -> bool {
         command.kind() == Kind::Read
             && command.asks_system(&|name| self.session.catalogue().get(name).is_some())
+    }
+
+    /// A question about the system, bound.
+    async fn question(&self, command: &Command) -> PgWireResult<Question> {
+        let (system, sql) = (self.system.clone(), command.sql.clone());
+        self.apart(move || system.question(&sql)).await
+    }
+
+    /// Its answer.
+    async fn told(
+        &self,
+        question: Question,
+        values: Vec<ScalarValue>,
+    ) -> PgWireResult<(SchemaRef, Vec<RecordBatch>)> {
+        let (user, values_set) = {
+            let state = self.state();
+            (state.user.clone(), state.settings.values())
+        };
+        self.apart(move || {
+            let setting = |name: &str| values_set.get(name).cloned();
+            question.rows(&Asker { user: &user, setting: &setting }, &values)
+        })
+        .await
+    }
+
+    /// Work that computes, on a thread of its own.
+    async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> PgWireResult<T> + Send + 'static,
+    ) -> PgWireResult<T> {
+        let failed = || fault("XX000", "the question failed inside; the connection goes on".into());
+        let contained =
+            move || crate::declare::contained(|| Ok(work())).unwrap_or_else(|why| Err(fault::of(why)));
+        self.within(async move { tokio::task::spawn_blocking(contained).await.map_err(|_| failed())? }).await
     }
 
     async fn answer(
@@ -263,8 +299,8 @@ impl Connection {
             Kind::Forget(tag) => Ok(Reply::Done(tag.into())),
             Kind::Absent(instead) => Err(fault("0A000", instead.into())),
             Kind::Write | Kind::Read => match &prepared.question {
-                Some(plan) => {
-                    let (schema, batches) = self.within(self.catalog.rows(plan.clone(), values)).await?;
+                Some(question) => {
+                    let (schema, batches) = self.told(question.clone(), values).await?;
                     Ok(Reply::Rows { schema, batches, tag: "SELECT".into() })
                 }
                 None => self.ask_session(command, values, kind == Kind::Write).await,
@@ -287,8 +323,7 @@ impl Connection {
             return Err(fault("42601", format!("a query is expected in place of {}", query.sql)));
         }
         if self.asks_system(query) {
-            let plan = self.within(self.catalog.plan(query)).await?;
-            return self.within(self.catalog.rows(plan, values)).await;
+            return self.told(self.question(query).await?, values).await;
         }
         match self.ask_session(query, values, false).await? {
             Reply::Rows { schema, batches, .. } => Ok((schema, batches)),
@@ -361,15 +396,6 @@ impl Connection {
         }
     }
 }
-
-/// A part of what asyncpg asks about types that it does not know, by recursion within subqueries.
-const TYPES_ASKED: &str = "typeinfo_tree(";
-
-/// What it wants to hear: every type of arrays, with that of their elements.
-const TYPES: &str = "SELECT t.oid AS oid, 'pg_catalog' AS ns, t.typname AS name, t.typtype AS kind, NULL AS basetype,
-    t.typelem AS elemtype, ',' AS elemdelim, NULL AS range_subtype, NULL AS attrtypoids, NULL AS attrnames, 0 AS depth,
-    NULL AS basetype_name, e.typname AS elemtype_name, NULL AS range_subtype_name
-    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.typname LIKE '\\_%'";
 
 struct Wish(Stop);
 

@@ -52,7 +52,8 @@ fn written(command: &Command, at: usize) -> Option<Type> {
     matches!(before.as_deref(), Some("LIMIT" | "OFFSET" | "FIRST" | "NEXT")).then_some(Type::INT8)
 }
 
-fn named(name: &str) -> Option<Type> {
+/// The type of a name in SQL, in capitals.
+pub(super) fn named(name: &str) -> Option<Type> {
     if let Some(inner) = name.strip_suffix("[]") {
         return oid::array_of_element(&named(inner)?);
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Settings that have one value here, with the names under which clients are told of them. Another value is refused.
-const FIXED: [(&str, &str, &str); 15] = [
+const FIXED: [(&str, &str, &str); 16] = [
     ("client_encoding", "client_encoding", "UTF8"),
     ("server_encoding", "server_encoding", "UTF8"),
     ("datestyle", "DateStyle", "ISO, MDY"),
@@ -24,6 +24,7 @@ const FIXED: [(&str, &str, &str); 15] = [
     ("lc_collate", "lc_collate", "C"),
     ("server_version_num", "server_version_num", "160006"),
     ("max_identifier_length", "max_identifier_length", "63"),
+    ("max_index_keys", "max_index_keys", "32"),
 ];
 
 /// Settings that may have any value, because nothing here depends on them.
@@ -66,6 +67,11 @@ pub(super) fn fixed(name: &str) -> Option<&'static str> {
         .map(|(_, value)| value)
 }
 
+/// Every setting as it is shown, with the value that it has by default.
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    FIXED.iter().map(|(_, shown, value)| (*shown, *value)).chain(FREE).chain([("statement_timeout", "0")])
+}
+
 /// What clients are told when they connect, and the value of each.
 pub(super) fn told() -> impl Iterator<Item = (&'static str, &'static str)> {
     FIXED.iter().take(11).map(|(_, shown, value)| (*shown, *value))
@@ -83,6 +89,14 @@ impl Settings {
     /// Takes a setting over from the start of the connection. One that cannot be so keeps its value, of which the client is told.
     pub(super) fn start(&mut self, name: &str, value: &str) {
         _ = self.set(name, value);
+    }
+
+    /// The value of each, by names in small letters.
+    pub(super) fn values(&self) -> BTreeMap<String, String> {
+        let mut values: BTreeMap<String, String> =
+            all().map(|(name, value)| (name.to_lowercase(), value.to_string())).collect();
+        values.extend(self.changed.clone());
+        values
     }
 
     /// SET: the tag, and what the client is to be told.
