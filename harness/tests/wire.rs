@@ -1,8 +1,11 @@
 //! The PostgreSQL wire protocol, by a driver that others wrote, against a whole engine.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+#[path = "wire/clients.rs"]
+mod clients;
 #[path = "wire/texts.rs"]
 mod texts;
 
+use clients::CLIENTS;
 use harness::{Config, Tallyflow};
 use queries::wire::access::Access;
 use queries::wire::{Limits, serve};
@@ -94,6 +97,7 @@ fn texts_of_statements_are_answered_as_postgres_does() {
     server.with(async |client| {
         assert_eq!(said(&client, TABLES).await, "#0/#0");
         all(&client, TEXTS).await;
+        all(&client, CLIENTS).await;
     });
     server.stop();
 }

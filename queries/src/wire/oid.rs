@@ -11,6 +11,9 @@ pub(super) fn of_field(field: &Field) -> PgWireResult<Type> {
     let metadata = |key: &str| field.metadata().get(key).map(String::as_str);
     match (metadata("pg.oid_alias"), metadata("ARROW:extension:name"), field.data_type()) {
         (Some(_), _, DataType::Int32 | DataType::UInt32) => Ok(Type::OID),
+        (_, _, DataType::List(element)) if element.metadata().contains_key("pg.oid_alias") => {
+            Ok(Type::OID_ARRAY)
+        }
         (_, Some("arrow.uuid"), DataType::FixedSizeBinary(16)) => Ok(Type::UUID),
         (_, Some("arrow.json"), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => Ok(Type::JSONB),
         (_, _, datatype) => of(datatype),

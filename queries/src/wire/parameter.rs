@@ -136,7 +136,15 @@ fn scalar(text: &str, datatype: &Type) -> PgWireResult<ScalarValue> {
             let words = crate::functions::interval_words(trimmed);
             ScalarValue::from(words.as_str()).cast_to(&arrow_type(datatype)).map_err(|_| invalid())?
         }
-        Type::DATE | Type::TIME | Type::TIMESTAMP | Type::TIMESTAMPTZ => {
+        // A driver that sends a date as text may put its zone behind, which says nothing of a day.
+        Type::DATE => {
+            let day = match trimmed.split_once(' ') {
+                Some((day, zone)) if zone.starts_with(['+', '-']) => day,
+                _ => trimmed,
+            };
+            ScalarValue::from(day).cast_to(&DataType::Date32).map_err(|_| invalid())?
+        }
+        Type::TIME | Type::TIMESTAMP | Type::TIMESTAMPTZ => {
             ScalarValue::from(trimmed).cast_to(&arrow_type(datatype)).map_err(|_| invalid())?
         }
         _ => ScalarValue::from(text),
@@ -277,6 +285,7 @@ mod tests {
             (Type::NUMERIC, "7e2", ScalarValue::Decimal128(Some(700), 38, 0)),
             (Type::BOOL, "t", ScalarValue::Boolean(Some(true))),
             (Type::DATE, "1970-01-02", ScalarValue::Date32(Some(1))),
+            (Type::DATE, "1970-01-02 +00", ScalarValue::Date32(Some(1))),
             (Type::BYTEA, "\\x00ff", ScalarValue::Binary(Some(vec![0, 255]))),
         ];
         for (datatype, text, expected) in cases {
