@@ -395,15 +395,12 @@ fn quantified(found: impl Iterator<Item = Value>, is_all: bool) -> Value {
 
 impl Operator {
     fn of(self, left: &Value, right: &Value) -> Value {
-        match self {
-            Operator::Distinct | Operator::NotDistinct => {
-                let same = match (left.is_null(), right.is_null()) {
-                    (false, false) => left.compared(right) == Some(Ordering::Equal),
-                    (one, other) => one == other,
-                };
-                return Value::Bool(same == (self == Operator::NotDistinct));
-            }
-            _ => {}
+        if matches!(self, Operator::Distinct | Operator::NotDistinct) {
+            let same = match (left.is_null(), right.is_null()) {
+                (false, false) => left.compared(right) == Some(Ordering::Equal),
+                (one, other) => one == other,
+            };
+            return Value::Bool(same == (self == Operator::NotDistinct));
         }
         let order = match (left.is_null() || right.is_null(), left.compared(right)) {
             (true, _) => return Value::Null,

@@ -77,15 +77,10 @@ impl World {
 
     /// The table that a name means.
     pub(super) fn table(&self, schema: Option<&str>, name: &str) -> Result<String, Failure> {
-        let keys = match schema {
-            Some(schema) => vec![format!("{schema}.{name}")],
-            None => vec![format!("pg_catalog.{name}")],
-        };
-        for key in keys {
-            let is_fixed = key.strip_prefix("pg_catalog.").is_some_and(|name| self.fixed.contains_key(name));
-            if self.tables.contains_key(&key) || is_fixed {
-                return Ok(key);
-            }
+        let key = format!("{}.{name}", schema.unwrap_or("pg_catalog"));
+        let is_fixed = key.strip_prefix("pg_catalog.").is_some_and(|name| self.fixed.contains_key(name));
+        if self.tables.contains_key(&key) || is_fixed {
+            return Ok(key);
         }
         if schema.is_none_or(|schema| schema == "public")
             && self.relations.iter().any(|known| known.name == name)
