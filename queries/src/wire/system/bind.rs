@@ -26,7 +26,7 @@ pub(super) struct Shared<'a> {
 pub(super) type Ctes = Vec<(String, Rc<Cte>)>;
 
 pub(super) enum Cte {
-    Query { query: Query, columns: Vec<String>, is_recursive: bool, ctes: Ctes },
+    Query { query: Box<Query>, columns: Vec<String>, is_recursive: bool, ctes: Ctes },
     Working { slot: usize, columns: Vec<Column> },
 }
 

@@ -52,7 +52,7 @@ pub(super) fn call(name: &str, arguments: &[Typed]) -> Option<Known> {
         "current_schemas" => (schemas, Type::TEXT_ARRAY, true),
         "current_user" | "session_user" | "current_role" | "user" => text(|asked, _| Ok(asked.user.into())),
         "pg_get_userbyid" => text(|_, _| Ok(super::tables::OWNER_NAME.into())),
-        "current_setting" => text(|asked, values| setting(asked, values)),
+        "current_setting" => text(setting),
         "set_config" => text(|_, values| Ok(values[1].text().into())),
         "format_type" => (format_type, Type::TEXT, false),
         "pg_get_expr" => text(|_, values| Ok(values[0].clone())),
@@ -319,17 +319,23 @@ fn is_visible(asked: &Asked<'_>, values: &[Value]) -> Outcome {
     Ok(Value::Bool(!asked.world.is_hidden(oid)))
 }
 
-fn function(
-    asked: &Asked<'_>,
-    value: &Value,
-) -> Result<Option<(Vec<Value>, Vec<Value>, Value, bool)>, Failure> {
+/// What a function takes and gives.
+struct Declared {
+    types: Vec<Value>,
+    names: Vec<Value>,
+    result: Value,
+    is_set: bool,
+}
+
+fn function(asked: &Asked<'_>, value: &Value) -> Result<Option<Declared>, Failure> {
     let columns = asked.world.columns("pg_catalog.pg_proc")?;
     let rows = asked.world.rows("pg_catalog.pg_proc")?;
     let place = |name: &str| columns.iter().position(|column| column.name == name).unwrap_or_default();
     let Some(row) = rows.iter().find(|row| row[0] == *value) else { return Ok(None) };
     let types = row[place("proargtypes")].members().map(|members| members.to_vec()).unwrap_or_default();
     let names = row[place("proargnames")].members().map(|members| members.to_vec()).unwrap_or_default();
-    Ok(Some((types, names, row[place("prorettype")].clone(), row[place("proretset")].holds())))
+    let (result, is_set) = (row[place("prorettype")].clone(), row[place("proretset")].holds());
+    Ok(Some(Declared { types, names, result, is_set }))
 }
 
 fn type_name(asked: &Asked<'_>, value: &Value) -> String {
@@ -337,7 +343,7 @@ fn type_name(asked: &Asked<'_>, value: &Value) -> String {
 }
 
 fn function_arguments(asked: &Asked<'_>, values: &[Value]) -> Outcome {
-    let Some((types, names, ..)) = function(asked, &values[0])? else { return Ok(Value::Null) };
+    let Some(Declared { types, names, .. }) = function(asked, &values[0])? else { return Ok(Value::Null) };
     let argument = |(i, kind): (usize, &Value)| {
         let name = names.get(i).map(Value::text).filter(|name| !name.is_empty());
         let kind = type_name(asked, kind);
@@ -349,8 +355,8 @@ fn function_arguments(asked: &Asked<'_>, values: &[Value]) -> Outcome {
 fn function_result(asked: &Asked<'_>, values: &[Value]) -> Outcome {
     let found = function(asked, &values[0])?;
     Ok(found
-        .map(|(_, _, kind, is_set)| {
-            format!("{}{}", if is_set { "SETOF " } else { "" }, type_name(asked, &kind))
+        .map(|found| {
+            format!("{}{}", if found.is_set { "SETOF " } else { "" }, type_name(asked, &found.result))
         })
         .into())
 }

@@ -25,7 +25,7 @@ pub(super) fn query(
         let called = name(&cte.alias.name);
         let columns = cte.alias.columns.iter().map(|column| name(&column.name)).collect();
         let is_recursive = query.with.as_ref().is_some_and(|with| with.recursive);
-        let known = Cte::Query { query: (*cte.query).clone(), columns, is_recursive, ctes: ctes.clone() };
+        let known = Cte::Query { query: cte.query.clone(), columns, is_recursive, ctes: ctes.clone() };
         ctes.insert(0, (called, Rc::new(known)));
     }
     let by = match query.order_by.as_ref().map(|order| &order.kind) {
