@@ -48,6 +48,12 @@ pub const CLIENTS: &[(&str, &str)] = &[
     ("SELECT 'no_such'::regclass", "! 42P01"),
     ("SELECT no_such FROM pg_class", "! 42703"),
     ("SELECT 1 FROM pg_no_such", "! 42P01"),
+    // More rows than there is room for end the question, not the process.
+    ("SELECT count(*) FROM pg_attribute a, pg_attribute b, pg_attribute c", "! 54000"),
+    (
+        "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n FROM r, pg_attribute) SELECT count(*) FROM r",
+        "! 54000",
+    ),
     // SQLAlchemy get_pk_constraint
     (
         "SELECT attr.conname, array_agg(CAST(attr.attname AS TEXT) ORDER BY attr.ord) AS cols, min(attr.indnkeyatts), bool_and(attr.indnullsnotdistinct) FROM (SELECT con.conrelid AS conrelid, con.conname AS conname, con.ord AS ord, con.indnkeyatts AS indnkeyatts, con.indnullsnotdistinct AS indnullsnotdistinct, pg_catalog.pg_attribute.attname AS attname FROM pg_catalog.pg_attribute JOIN (SELECT pg_catalog.pg_constraint.conrelid AS conrelid, pg_catalog.pg_constraint.conname AS conname, unnest(pg_catalog.pg_index.indkey) AS attnum, generate_subscripts(pg_catalog.pg_index.indkey, 1) AS ord, pg_catalog.pg_index.indnkeyatts AS indnkeyatts, pg_catalog.pg_index.indnullsnotdistinct AS indnullsnotdistinct FROM pg_catalog.pg_constraint JOIN pg_catalog.pg_index ON pg_catalog.pg_constraint.conindid = pg_catalog.pg_index.indexrelid WHERE pg_catalog.pg_constraint.contype = 'p' AND pg_catalog.pg_constraint.conrelid IN ('items'::regclass)) AS con ON pg_catalog.pg_attribute.attnum = con.attnum AND pg_catalog.pg_attribute.attrelid = con.conrelid) AS attr GROUP BY attr.conrelid, attr.conname ORDER BY attr.conrelid, attr.conname",

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 /// Rows that a question may look at: more would take minutes.
 const ROWS_MAX: u64 = 30_000_000;
+/// Values that the rows of one join may have, some 24 bytes each.
+const VALUES_MAX: usize = 16_000_000;
 /// Rounds of WITH RECURSIVE.
 const ROUNDS_MAX: usize = 1_000;
 
@@ -90,6 +92,7 @@ fn recursive(
         if fresh.is_empty() {
             return Ok(found);
         }
+        bounded(found.len() + fresh.len(), fresh[0].len())?;
         found.extend(fresh.iter().cloned());
         let before = asked.recursive.borrow_mut().insert(slot, Arc::new(std::mem::take(&mut fresh)));
         fresh = rows(step, asked, outer)?;
@@ -260,10 +263,7 @@ fn joined(
             let looked = asked.looked.get() + 1;
             asked.looked.set(looked);
             if looked > ROWS_MAX {
-                return Err(Failure::of(
-                    "54000",
-                    "the question looks at too many rows of system tables: ask for less",
-                ));
+                return Err(too_many());
             }
             let mut both = row.clone();
             both.extend(partner.iter().cloned());
@@ -285,6 +285,7 @@ fn joined(
                     return Ok(());
                 }
             }
+            bounded(found.len(), both.len())?;
             found.push(both);
             Ok(())
         };
@@ -306,6 +307,14 @@ fn joined(
         }
     }
     Ok(found)
+}
+
+fn too_many() -> Failure {
+    Failure::of("54000", "the question looks at too many rows of system tables: ask for less")
+}
+
+fn bounded(rows: usize, width: usize) -> Result<(), Failure> {
+    if rows * width.max(1) > VALUES_MAX { Err(too_many()) } else { Ok(()) }
 }
 
 fn partners(source: &Source, asked: &Asked<'_>, outer: Option<&At<'_>>) -> Result<Arc<Vec<Row>>, Failure> {
@@ -401,6 +410,7 @@ fn multiply(
         }
     }
     let longest = lists.iter().map(|(_, list)| list.len()).max().unwrap_or_default();
+    bounded(out.len() + longest, row.len())?;
     for i in 0..longest {
         let mut copy = row.clone();
         for (place, list) in &lists {
