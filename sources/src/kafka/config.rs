@@ -122,6 +122,8 @@ impl KafkaConfig {
         config.set("group.id", "tallyflow");
         config.set("fetch.wait.max.ms", "500").set("fetch.error.backoff.ms", "100");
         config.set("queued.max.messages.kbytes", "32768").set("queued.min.messages", "10000");
+        // A full queue is filled again once it is read: by default the client asks for no more for a whole second.
+        config.set("fetch.queue.backoff.ms", "2");
         config.set("topic.metadata.refresh.interval.ms", "30000");
         config.set("fetch.message.max.bytes", "8388608").set("fetch.max.bytes", "67108864");
         config.set("receive.message.max.bytes", (FETCH_BYTES_MAX + 1_024).to_string());
