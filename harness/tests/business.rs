@@ -162,6 +162,8 @@ fn a_bill_is_made_sent_paid_and_voided_by_commands() {
 
     let load = json!({"metricName": "load", "value": "0.7", "unit": "1", "resourceId": "gw-1"});
     assert_eq!(office.send("POST", "metrics/system", "", &load.to_string()).0, 200);
+    let nameless = json!({"metricName": "", "value": "0.7", "unit": "1"});
+    assert_eq!(office.send("POST", "metrics/system", "", &nameless.to_string()).0, 400);
     let seen = office.rows("metrics/system?metric_name=system.load");
     assert_eq!((seen.len(), &seen[0]["mean"]), (1, &json!("0.700000")));
     assert_eq!(office.send("GET", "fraud/rings", "", "").0, 404);

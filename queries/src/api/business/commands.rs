@@ -148,6 +148,9 @@ pub(super) async fn record(api: &Arc<Api>, kind: &str, mut call: Call) -> Result
     let wishes = Wishes::of(api, &call)?;
     let mut data = body(api, &mut call).await?;
     let name = data.get("metricName").and_then(Value::as_str).unwrap_or("value");
+    if name.is_empty() {
+        return Err(Problem::bad("metricName is empty: name what was measured, or leave it out"));
+    }
     let name = if name.starts_with(&format!("{kind}.")) { name.to_owned() } else { format!("{kind}.{name}") };
     let request = hashed(&(kind, Value::from(data.clone()).to_string()));
     if data.get("metricName").is_none_or(Value::is_string) {
