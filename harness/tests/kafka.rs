@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "support/hosts.rs"]
+mod hosts;
 #[path = "kafka/lost.rs"]
 mod lost;
 #[path = "kafka/parted.rs"]

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #[path = "support/drive.rs"]
 mod drive;
+#[path = "support/hosts.rs"]
+mod hosts;
 
 use drive::{append, check_now, rows, workload};
 use harness::cluster::follow::follow;
@@ -11,32 +13,20 @@ use harness::cluster::lead::Lead;
 use harness::data::Data;
 use harness::pipeline::{Pipeline, STATE_BYTES_MAX, Setting};
 use harness::ticks::End;
+use hosts::hostfile;
 use sources::Payload;
 use sources::decode::verdict::{Act, Verdict};
 use sources::generate::{Generator, GeneratorConfig, Shares};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Bounds hangs only.
 const WAIT: Duration = Duration::from_secs(180);
-
-/// A hostfile of free ports below those that the system gives to others.
-fn hostfile(folder: &Path, processes: usize) -> PathBuf {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 12_000 + (std::process::id() % 1_500) as u16 * 12;
-    let ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed));
-    let free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    let lines: Vec<String> = free.take(processes).map(|port| format!("127.0.0.1:{port}\n")).collect();
-    let path = folder.join(format!("hosts-{}", lines[0].trim().replace(':', "-")));
-    std::fs::write(&path, lines.concat()).unwrap();
-    path
-}
 
 /// A pipeline whose workers are in this process, or also in others: here threads, which share nothing with it but connections.
 struct World {

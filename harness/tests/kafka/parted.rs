@@ -1,4 +1,5 @@
 //! Several processes, each of which reads its own partitions of a topic.
+use crate::hosts::hostfile;
 use crate::topics::{LONG, SHARED, Topics, sale, send};
 use crate::{World, counts, no_difference, rows, settle, wait_until};
 use harness::cluster::follow::follow;
@@ -10,21 +11,7 @@ use harness::snapshot::Setting as Snapshots;
 use harness::ticks::End;
 use rdkafka::producer::Producer;
 use std::collections::BTreeMap;
-use std::net::TcpListener;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::JoinHandle;
-
-/// A hostfile of free ports below those that the system gives to others.
-fn hostfile(folder: &std::path::Path, processes: usize) -> std::path::PathBuf {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 12_000 + (std::process::id() % 1_500) as u16 * 12;
-    let ports = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed));
-    let free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    let lines: Vec<String> = free.take(processes).map(|port| format!("127.0.0.1:{port}\n")).collect();
-    let path = folder.join(format!("hosts-{}", lines[0].trim().replace(':', "-")));
-    std::fs::write(&path, lines.concat()).unwrap();
-    path
-}
 
 /// Records, events that count, duplicates, and rejects by rule.
 type Counts = (u64, u64, u64, BTreeMap<String, u64>);

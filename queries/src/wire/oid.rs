@@ -124,7 +124,8 @@ pub(super) fn columns(schema: &Schema, format: &Format) -> PgWireResult<Vec<Fiel
     schema.fields().iter().enumerate().map(column).collect()
 }
 
-fn size(datatype: &Type) -> i16 {
+/// Bytes of a value of a type; -1 where they vary.
+pub(super) fn size(datatype: &Type) -> i16 {
     match *datatype {
         Type::BOOL | Type::CHAR => 1,
         Type::INT2 => 2,

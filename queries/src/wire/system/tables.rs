@@ -256,14 +256,7 @@ fn attribute<'a>(
     modifier: i64,
     is_required: bool,
 ) -> Named<'a> {
-    let length = match *kind {
-        Type::BOOL | Type::CHAR => 1,
-        Type::INT2 => 2,
-        Type::INT4 | Type::FLOAT4 | Type::DATE | Type::OID => 4,
-        Type::INT8 | Type::FLOAT8 | Type::TIME | Type::TIMESTAMP | Type::TIMESTAMPTZ => 8,
-        Type::INTERVAL | Type::UUID => 16,
-        _ => -1,
-    };
+    let length = i64::from(crate::wire::oid::size(kind));
     let is_text =
         matches!(*kind, Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::TEXT_ARRAY | Type::VARCHAR_ARRAY);
     vec![
