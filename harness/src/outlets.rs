@@ -101,6 +101,11 @@ impl Outlets {
         self.all().iter().filter_map(wait).collect()
     }
 
+    /// The times of which each tick must be told by itself: those of stores, and from there to where a delivery was broken off.
+    pub(crate) fn begun(&self) -> Vec<(Time, Time)> {
+        self.all().iter().filter_map(|running| running.outlet().begun()).collect()
+    }
+
     /// The times that stores are known to hold now.
     pub(crate) fn times_now(&self) -> Vec<Time> {
         self.all().iter().filter_map(|running| running.outlet().time()).collect()
@@ -176,13 +181,15 @@ impl Outlets {
         &self.pipeline
     }
 
-    /// A tick was published: all sinks are told, and none is waited for. `building` are views that cannot be read yet.
+    /// A tick was published: all sinks are told, and none is waited for. `building` are views that cannot be read yet;
+    /// `grouped`: several ticks that were bound were told as one.
     pub fn offer(
         &self,
         tick: &Tick,
         read: Read,
         building: Vec<Arc<View>>,
         visible: &Visible,
+        grouped: bool,
     ) -> Result<(), Error> {
         if let Some(time) = read.time()
             && let Some(place) = self.remembered.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&time)
@@ -200,7 +207,7 @@ impl Outlets {
                 changed.push((name.clone(), Arc::new(keys)));
             }
         }
-        let offer = Offer { read, changed, building: Arc::new(building), restored };
+        let offer = Offer { read, changed, building: Arc::new(building), restored, grouped };
         list.values().for_each(|entry| entry.running.offer(&offer));
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Offer { changed: vec![], ..offer });

@@ -12,7 +12,7 @@ use crate::host::Process;
 use crate::late::LateChanges;
 use crate::outlets::spec::Spec;
 use crate::outlets::{Drain, Outlets};
-use crate::progress::Bindings;
+use crate::progress::{self, Bindings};
 use crate::publish::{Latency, Publisher, Visible};
 use crate::snapshot;
 use crate::statements::Statements;
@@ -216,6 +216,9 @@ impl Pipeline {
         journal.into_iter().for_each(|change| ticker.note(change));
         ticker.install(&declared)?;
         kept_times.extend(&store_times);
+        for (from, to) in shared.outlets.begun() {
+            kept_times.extend(progress::Reader::times(&data::bindings_path(data.path()), from, to)?);
+        }
         collector(&shared).stop_at(store_times);
         shared.snapshots.phase("tables and views installed", began.elapsed());
         let mut source: Box<dyn Source> = match &parts {

@@ -192,6 +192,16 @@ impl Reader {
         self.last
     }
 
+    /// The times of the ticks from one to another, both included, where ticks of these times were bound.
+    pub fn times(path: &Path, from: Time, to: Time) -> Result<Vec<Time>, Error> {
+        let mut reader = Reader::open(path)?;
+        let mut times = vec![];
+        while let Some(binding) = reader.next()?.filter(|binding| binding.moment.time <= to) {
+            times.extend(Some(binding.moment.time).filter(|time| *time >= from));
+        }
+        Ok(times)
+    }
+
     /// The next tick; none at the end, which a torn tail is too.
     #[allow(clippy::should_implement_trait, reason = "an iterator of results hides the end behind errors")]
     pub fn next(&mut self) -> Result<Option<Binding>, Error> {

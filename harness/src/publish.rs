@@ -154,14 +154,15 @@ impl Underway {
         self.len() == 0
     }
 
-    /// Forgets the ticks up to a time; the positions of the last of them.
-    fn pop(&self, time: Time) -> Option<Vec<Position>> {
+    /// Forgets the ticks up to a time; the positions of the last of them, and whether one of them stands for several.
+    fn pop(&self, time: Time) -> Option<(Vec<Position>, bool)> {
         let mut ticks = self.0.lock().expect("no thread panics with the ticks");
-        let mut last = None;
-        while ticks.front().is_some_and(|(told, ..)| *told <= time) {
-            last = ticks.pop_front().map(|(_, positions, _)| positions);
+        let (mut last, mut any) = (None, false);
+        while let Some((_, positions, grouped)) = ticks.pop_front_if(|(told, ..)| *told <= time) {
+            any |= grouped;
+            last = Some(positions);
         }
-        last
+        last.map(|positions| (positions, any))
     }
 }
 
@@ -285,7 +286,9 @@ impl Publisher {
             if !planted(Bug::BindingAfterOutput) {
                 self.bindings.sync(time)?;
             }
-            tick.positions = self.underway.pop(time).unwrap_or_else(|| self.visible.now().positions);
+            let (positions, grouped) =
+                self.underway.pop(time).unwrap_or_else(|| (self.visible.now().positions, false));
+            tick.positions = positions;
             self.late.seen(&tick, &complete);
             for view in complete {
                 // Readers of the old version go on until the tick.
@@ -297,7 +300,7 @@ impl Publisher {
             self.latency.seen(&tick.positions);
             self.visible.reach(time, tick.positions.clone());
             faults::around("sink_enqueue", || {
-                self.outlets.offer(&tick, self.memory.read(), collector.building(), &self.visible)
+                self.outlets.offer(&tick, self.memory.read(), collector.building(), &self.visible, grouped)
             })?;
         }
         Ok(())

@@ -62,7 +62,7 @@ impl std::fmt::Display for Counters {
 }
 
 /// What must happen at least once in a run of many seeds; else the run says nothing.
-pub const MUST_HAPPEN: [&str; 24] = [
+pub const MUST_HAPPEN: [&str; 25] = [
     "ticks",
     "duplicates",
     "conflicts",
@@ -85,6 +85,7 @@ pub const MUST_HAPPEN: [&str; 24] = [
     "stores put back",
     "deliveries landed, answer lost",
     "deliveries lost",
+    "deliveries broken off",
     "zombies fenced",
     "views sent whole",
 ];

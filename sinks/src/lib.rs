@@ -65,6 +65,8 @@ pub struct Held {
     pub time: Option<Time>,
     /// What was read of the log up to then.
     pub positions: Vec<Position>,
+    /// Up to which time some of its rows are true already, because a delivery was broken off; none: all are those of its time.
+    pub begun: Option<Time>,
     /// Its views, each with the [`definition`](delivery::definition) they were kept by.
     pub views: Vec<(Arc<str>, u64)>,
 }

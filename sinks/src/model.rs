@@ -1,7 +1,7 @@
 //! `Model`: a store outside as it should be, in memory: what the conformance suite holds real stores against, and what simulations write to.
 //!
 //! Handles of one [`Store`] are writers of it: the one that opened it last may write, the others are fenced.
-use crate::delivery::{Delivery, Part, definition};
+use crate::delivery::{Delivery, Part, Stand, definition};
 use crate::{Content, Held, Sink, SinkError};
 use dataflows::{Position, Time, View};
 use std::collections::{BTreeMap, VecDeque};
@@ -16,6 +16,8 @@ pub enum Fault {
     Before,
     /// It was done, and the answer is lost.
     After,
+    /// Some keys were changed, and then it was broken off, as in a store that is no transaction.
+    Within,
     /// The store refuses for good.
     Fatal,
 }
@@ -50,6 +52,8 @@ pub struct State {
     pub time: Option<Time>,
     /// What was read of the log up to then.
     pub positions: Vec<Position>,
+    /// Up to which time some rows may be true already; readers wait then.
+    pub begun: Option<Time>,
     /// Each view's definition, and its rows as JSON with how often each is there, by key.
     pub views: BTreeMap<Arc<str>, (u64, Rows)>,
     /// What its followers read, in order; only where somebody asked for it.
@@ -139,16 +143,23 @@ pub struct Model {
     epoch: Option<u64>,
 }
 
+/// How much of a delivery is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    All,
+    Part,
+}
+
 impl Model {
     fn faulty<T>(
         &mut self,
         whole: bool,
-        act: impl FnOnce(&mut Self) -> Result<T, SinkError>,
+        act: impl FnOnce(&mut Self, Extent) -> Result<T, SinkError>,
     ) -> Result<T, SinkError> {
         let fault = self.store.lock().faults.pop_front().unwrap_or(Fault::None);
         let slip = self.store.lock().slip;
         match fault {
-            Fault::None => act(self),
+            Fault::None => act(self, Extent::All),
             Fault::Before => {
                 if slip == Some(Slip::WholeInPieces) {
                     let mut inner = self.store.lock();
@@ -160,7 +171,7 @@ impl Model {
             }
             Fault::After => {
                 let before = self.store.state();
-                let done = act(self);
+                let done = act(self, Extent::All);
                 let mut inner = self.store.lock();
                 match slip {
                     Some(Slip::TimeAfterRows) => {
@@ -176,14 +187,45 @@ impl Model {
                 self.epoch = None;
                 done.and_then(|_| Err(SinkError::Retry("the answer was lost".into())))
             }
+            Fault::Within => {
+                let done = act(self, Extent::Part);
+                self.epoch = None;
+                done.and_then(|_| Err(SinkError::Retry("it was broken off".into())))
+            }
             Fault::Fatal => Err(SinkError::Fatal("the store refuses".into())),
+        }
+    }
+}
+
+/// Puts what stands under keys into rows; followers are told of what differs.
+fn change<'a>(
+    part: &Part,
+    stands: impl Iterator<Item = Stand<'a>>,
+    rows: &mut Rows,
+    slip: Option<Slip>,
+    to: Time,
+    mut follows: Option<&mut Vec<Change>>,
+) {
+    for stand in stands {
+        let row = stand.row.map(|row| {
+            let mut text = String::new();
+            part.kept().shape().write_json(row, &mut text);
+            (text, stand.count)
+        });
+        if let Some(changes) = follows.as_mut().filter(|_| rows.get(stand.key) != row.as_ref()) {
+            changes.push((to, part.view().name.clone(), stand.key.into()));
+        }
+        match row {
+            Some(row) => _ = rows.insert(stand.key.into(), row),
+            None if slip == Some(Slip::DeletesLost) => {}
+            None => _ = rows.remove(stand.key),
         }
     }
 }
 
 impl Sink for Model {
     fn open(&mut self) -> Result<Held, SinkError> {
-        self.faulty(false, |model| {
+        self.faulty(false, |model, _| {
             let mut inner = model.store.lock();
             inner.epoch += 1;
             model.epoch = Some(inner.epoch);
@@ -191,17 +233,20 @@ impl Sink for Model {
                 inner.state.pipeline = model.pipeline.clone();
                 inner.state.time = None;
                 inner.state.positions.clear();
+                inner.state.begun = None;
                 inner.state.views.values_mut().for_each(|(definition, _)| *definition = 0);
             }
             let views = inner.state.views.iter().map(|(name, (definition, _))| (name.clone(), *definition));
             let views = views.collect();
-            Ok(Held { time: inner.state.time, positions: inner.state.positions.clone(), views })
+            let (time, positions, begun) =
+                (inner.state.time, inner.state.positions.clone(), inner.state.begun);
+            Ok(Held { time, positions, begun, views })
         })
     }
 
     fn apply(&mut self, delivery: &Delivery) -> Result<(), SinkError> {
         let whole = delivery.parts.iter().any(Part::is_whole);
-        self.faulty(whole, |model| {
+        self.faulty(whole, |model, extent| {
             let mut inner = model.store.lock();
             match model.epoch {
                 None => return Err(SinkError::Retry("it was not opened".into())),
@@ -219,7 +264,25 @@ impl Sink for Model {
                 let (holds, from) = (state.time, delivery.from);
                 return Err(SinkError::Moved(format!("the store holds time {holds:?}, not {from:?}")));
             }
+            if let Some(begun) = state.begun.filter(|begun| *begun > delivery.to) {
+                let to = delivery.to;
+                return Err(SinkError::Moved(format!("a delivery up to {begun} was begun, not up to {to}")));
+            }
+            if extent == Extent::Part {
+                state.begun = Some(delivery.to);
+                for part in delivery.parts.iter().filter(|part| !part.is_whole()) {
+                    let name = &part.view().name;
+                    let held = state.views.get_mut(name).filter(|held| held.0 == definition(part.view()));
+                    let Some((_, rows)) = held else { continue };
+                    let keys = part.keys().unwrap_or(0).div_ceil(2);
+                    let follows = inner.follows.then_some(&mut state.changes);
+                    change(part, part.stands().take(keys), rows, inner.slip, delivery.to, follows);
+                }
+                inner.state = state;
+                return Ok(());
+            }
             (state.time, state.positions) = (Some(delivery.to), delivery.positions.clone());
+            state.begun = None;
             delivery.dropped.iter().for_each(|name| _ = state.views.remove(name));
             for part in &delivery.parts {
                 let definition = definition(part.view());
@@ -230,20 +293,8 @@ impl Sink for Model {
                     }
                     _ => return Err(SinkError::Moved(format!("{:?} is not held", part.view().name))),
                 };
-                for stand in part.stands() {
-                    if inner.follows {
-                        state.changes.push((delivery.to, part.view().name.clone(), stand.key.into()));
-                    }
-                    match stand.row {
-                        Some(row) => {
-                            let mut text = String::new();
-                            part.kept().shape().write_json(row, &mut text);
-                            rows.1.insert(stand.key.into(), (text, stand.count));
-                        }
-                        None if inner.slip == Some(Slip::DeletesLost) => {}
-                        None => _ = rows.1.remove(stand.key),
-                    }
-                }
+                let follows = inner.follows.then_some(&mut state.changes);
+                change(part, part.stands(), &mut rows.1, inner.slip, delivery.to, follows);
             }
             let parts = delivery.parts.iter().map(|part| (part.view().name.clone(), part.keys()));
             let (from, to, dropped) = (delivery.from, delivery.to, delivery.dropped.clone());

@@ -11,7 +11,8 @@
 //!
 //! A delivery is noted as pending, changes the shards (each atomically, or in chunks of which the last moves the time), and
 //! ends with the sink's time. Who is interrupted begins again at the sink's time: a shard that was changed already says so or,
-//! where the next delivery ends later, changes only what differs. So a change stands in the stream once.
+//! where the next delivery ends later, changes only what differs. So a change stands in the stream once. The next delivery must name
+//! each key that one which was broken off may have changed, also where its row is that of the sink's time again.
 mod deliver;
 mod keys;
 mod link;
@@ -337,7 +338,7 @@ impl Sink for Redis {
         let (owned, positions) = self.take_over()?;
         self.reach.hold(owned.time);
         let views = owned.tables.iter().map(|(name, table)| (name.clone(), table.definition)).collect();
-        let held = Held { time: owned.time, positions, views };
+        let held = Held { time: owned.time, positions, begun: owned.pending, views };
         self.owned = Some(owned);
         Ok(held)
     }

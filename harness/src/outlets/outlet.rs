@@ -28,6 +28,8 @@ pub struct Offer {
     pub building: Arc<Vec<Arc<View>>>,
     /// Whether the ticks and statements of earlier lives are made again; nothing is delivered before.
     pub restored: bool,
+    /// Whether it stands for several ticks that were bound: what changed and changed back between them is not told.
+    pub grouped: bool,
 }
 
 /// The bounds of an outlet.
@@ -91,6 +93,8 @@ struct Known {
     views: BTreeMap<Arc<str>, (u64, Option<u64>)>,
     /// Whether the engine has come to the store's time, or passed it.
     aligned: bool,
+    /// Up to which time the store may have rows already, from a delivery that an earlier life began.
+    begun: Option<Time>,
 }
 
 /// A delivery under way, or one whose end is not known.
@@ -186,13 +190,17 @@ impl Outlet {
             return;
         };
         match self.known.as_ref().map(|known| (known.aligned, known.time)) {
-            Some((true, _)) => self.gather(offer),
+            Some((true, _)) => {
+                self.gather(offer);
+                self.pass(offer, time);
+            }
             Some((false, at)) if at.is_some_and(|at| time < at) => {}
             Some((false, _)) => self.align(&offer.read),
             None => {}
         }
         let (read, building) = (offer.read.clone(), offer.building.clone());
-        self.newest = Some(Offer { read, changed: vec![], building, restored: offer.restored });
+        let (restored, grouped) = (offer.restored, offer.grouped);
+        self.newest = Some(Offer { read, changed: vec![], building, restored, grouped });
     }
 
     /// The engine has come to the store's time, or is beyond it. Rows are the same where time, positions and definitions are.
@@ -209,6 +217,16 @@ impl Outlet {
             }
         }
         self.known = Some(known);
+    }
+
+    /// On the way to the time of a delivery that was broken off, each change must be told. Else nothing of the store is relied upon.
+    fn pass(&mut self, offer: &Offer, time: Time) {
+        let Some(known) = self.known.as_mut().filter(|known| known.begun.is_some()) else { return };
+        if offer.grouped && !planted(Bug::BegunForgotten) {
+            self.distrusted.extend(known.views.keys().cloned());
+            known.begun = None;
+        }
+        known.begun = known.begun.filter(|begun| *begun > time);
     }
 
     fn gather(&mut self, offer: &Offer) {
@@ -308,7 +326,8 @@ impl Outlet {
         self.waiting.clear();
         self.distrusted.clear();
         let positions = newest.read.positions().to_vec();
-        let after = Known { time: Some(to), positions: positions.clone(), views: after, aligned: true };
+        let after =
+            Known { time: Some(to), positions: positions.clone(), views: after, aligned: true, begun: None };
         self.sent = Some(Sent { after, keys, whole });
         Some(Draft { from: known.time, to, positions, parts, dropped })
     }
@@ -365,8 +384,8 @@ impl Outlet {
                 self.figures.moved += u64::from(known.is_some());
                 self.waiting.clear();
                 let views = held.views.iter().map(|(name, definition)| (name.clone(), (*definition, None)));
-                let (time, positions) = (held.time, held.positions.clone());
-                self.known = Some(Known { time, positions, views: views.collect(), aligned: false });
+                let (time, positions, begun) = (held.time, held.positions.clone(), held.begun);
+                self.known = Some(Known { time, positions, views: views.collect(), aligned: false, begun });
                 let reached = self.newest.as_ref().map(|newest| newest.read.clone());
                 if let Some(read) = reached.filter(|read| read.time() >= held.time) {
                     self.align(&read);
@@ -462,6 +481,12 @@ impl Outlet {
     /// The time that the store is known to hold.
     pub fn time(&self) -> Option<Time> {
         self.known.as_ref().and_then(|known| known.time)
+    }
+
+    /// From which time, that of the store, up to which one each tick must be told by itself; none where a store holds one time alone.
+    pub fn begun(&self) -> Option<(Time, Time)> {
+        let known = self.known.as_ref().filter(|_| !planted(Bug::BegunForgotten))?;
+        known.time.zip(known.begun)
     }
 
     /// Whether opening it was tried, however that ended.

@@ -70,6 +70,10 @@ impl World {
                 let bound = state.positions();
                 return Err(format!("I1: store {name} at {time}: {:?}, bound {bound:?}", held.positions));
             }
+            if held.begun.is_some() {
+                // Readers wait.
+                continue;
+            }
             for view in VIEWS {
                 let chosen = outside.views.as_ref().is_none_or(|views| views.iter().any(|one| one == view));
                 let mut rows = Rows::new();

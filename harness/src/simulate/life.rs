@@ -89,6 +89,10 @@ impl Life {
         let mut kept_times = BTreeSet::new();
         if bindings.last() > 0 {
             kept_times.extend(outlets.times_now());
+            for (from, to) in outlets.begun() {
+                let path = crate::data::bindings_path(data.path());
+                kept_times.extend(crate::progress::Reader::times(&path, from, to)?);
+            }
         }
         let begins = snapshot::start::Log {
             begins: given.log.begins(),

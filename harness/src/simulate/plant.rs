@@ -20,13 +20,15 @@ pub enum Bug {
     GapSkipped,
     /// After a restart a store is taken to be where the engine is.
     FrontierUnchecked,
+    /// What a delivery that was broken off may have changed is forgotten.
+    BegunForgotten,
     /// A bug of the store's writer.
     Store(Slip),
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 12] = [
+    pub const ALL: [Bug; 13] = [
         Bug::LastOffset,
         Bug::BindingAfterOutput,
         Bug::DedupeForgotten,
@@ -34,6 +36,7 @@ impl Bug {
         Bug::TornTail,
         Bug::GapSkipped,
         Bug::FrontierUnchecked,
+        Bug::BegunForgotten,
         Bug::Store(Slip::TimeAfterRows),
         Bug::Store(Slip::NoFence),
         Bug::Store(Slip::AppliedTwice),

@@ -259,7 +259,8 @@ impl World {
         let outside = &mut self.stores[place];
         match self.random.below(10) {
             0..3 => outside.store.fail([Fault::Before]),
-            3..7 => outside.store.fail([Fault::After]),
+            3..5 => outside.store.fail([Fault::After]),
+            5..7 => outside.store.fail([Fault::Within]),
             7..9 => outside.dumps.push(outside.store.state()),
             _ if outside.dumps.is_empty() => {}
             _ => {
@@ -345,6 +346,11 @@ impl World {
                 let Act::Apply(draft) = running.outlet().act() else { continue };
                 let (delivery, epoch) = (draft.delivery(), outside.store.epoch());
                 match self.random.below(3) {
+                    0 if delivery.to % 2 == 0 => {
+                        self.counters.count("deliveries broken off");
+                        outside.store.fail([Fault::Within]);
+                        _ = sink.apply(&delivery);
+                    }
                     0 => _ = sink.apply(&delivery),
                     1 => outside.zombies.push(Zombie { sink, delivery, epoch }),
                     _ => {}

@@ -27,7 +27,7 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn held(&self) -> Held {
         let views = self.views.iter().map(|(name, topic)| (name.clone(), topic.definition));
-        Held { time: self.time, positions: self.positions.clone(), views: views.collect() }
+        Held { time: self.time, positions: self.positions.clone(), begun: None, views: views.collect() }
     }
 
     pub(super) fn write(&self, rows: u64) -> String {

@@ -63,10 +63,15 @@ impl Kept {
         self.errs.totals().rows
     }
 
-    /// The keys under which a batch changes something.
+    /// The keys under which a batch changes something at any of its times, some of them perhaps several times. What changed and
+    /// changed back is among them: a store may have been told of the time between.
     pub fn changed_keys(&self, batch: &Batch) -> Result<Vec<Box<[u8]>>, String> {
-        let page = self.shape.page(&batch.changes.iter().collect::<Vec<_>>())?;
-        Ok(page.iter().map(|entry| entry.key.into()).collect())
+        let mut keys = vec![];
+        for deltas in batch.changes.chunk_by(|a, b| a.time == b.time) {
+            let page = self.shape.page(&deltas.iter().collect::<Vec<_>>())?;
+            keys.extend(page.iter().map(|entry| entry.key.into()));
+        }
+        Ok(keys)
     }
 
     /// All rows by key, each as often as it is there, in batches of at most so many rows.

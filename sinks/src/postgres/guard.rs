@@ -79,7 +79,7 @@ async fn attempt(address: &Address, names: &Names, reach: Reach) -> Result<(Writ
     let definitions: BTreeMap<Arc<str>, u64> =
         definitions.into_iter().filter(|(name, _)| is_there(name)).collect();
     let views = definitions.iter().map(|(name, definition)| (name.clone(), *definition)).collect();
-    let held = Held { time, positions, views };
+    let held = Held { time, positions, begun: None, views };
     Ok((Writer { session, epoch, definitions }, held))
 }
 
