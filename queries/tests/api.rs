@@ -51,6 +51,13 @@ fn a_read_answers_rows_at_a_time() {
         ("?limit=10000", vec![ONE, TWO, THREE, TEN]),
         ("?note=red", vec![ONE, TEN]),
         ("?note=red&id[gt]=1", vec![TEN]),
+        ("?id=3", vec![THREE]),
+        ("?id=4", vec![]),
+        ("?id=10&note=red", vec![TEN]),
+        ("?id=10&id[lt]=10", vec![]),
+        ("?id=1&id=2", vec![]),
+        ("?order=id&note=red", vec![ONE, TEN]),
+        ("?order=-note,total", vec![TWO, ONE, TEN, THREE]),
         ("?note=a,b+%22c%22", vec![THREE]),
         ("?note[ne]=red", vec![THREE]),
         ("?note[null]=true", vec![TWO]),
@@ -85,7 +92,18 @@ fn a_read_answers_rows_at_a_time() {
 #[test]
 fn pages_follow_one_another_to_the_end() {
     let world = shop();
-    for order in ["", "&order=-total", "&order=note,id", "&id[gte]=2", "&note=red&order=-id"] {
+    let orders = [
+        "",
+        "&order=-total",
+        "&order=note,id",
+        "&order=id,note",
+        "&order=id,total",
+        "&id=1",
+        "&id=1&order=-note",
+        "&id[gte]=2",
+        "&note=red&order=-id",
+    ];
+    for order in orders {
         for view in ["orders", "a%20note%2Fs"] {
             if view != "orders" && order.contains("red") {
                 continue;

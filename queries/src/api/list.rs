@@ -4,7 +4,8 @@ use super::call::AtLeast;
 use super::cursor::Cursor;
 use super::literal::Literal;
 use super::problem::Problem;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Schema};
+use dataflows::View;
 use dataflows::value::Value;
 use sinks::memory::kept::Kept;
 use sinks::memory::page::Entry;
@@ -159,6 +160,7 @@ impl List {
                 list.scope += &format!(" {name:?}={value:?}");
             }
         }
+        list.filters.sort_by_key(|filter| filter.column);
         Ok((list, cursor))
     }
 
@@ -172,34 +174,67 @@ impl List {
         let shape = kept.shape();
         let accepted = |entry: &Entry<'_>| self.accepts(shape, entry.row);
         let mut page = Listed { shape, limit: self.limit, count: 0, json: String::from("["), last: None };
-        let more = if self.order.is_empty() {
-            let (key, row) = self.cursor.as_ref().map_or((&[][..], &[][..]), |c| (&c.key[..], &c.row[..]));
-            page.take(kept.rows().from(key, row).filter(accepted), self.cursor.as_ref())
+        let start = self.key_start(shape);
+        let within = |entry: &Entry<'_>| entry.key.starts_with(&start);
+        let more = if self.is_by_key(shape.view()) {
+            let cursor = self.cursor.as_ref().map_or((&[][..], &[][..]), |c| (&c.key[..], &c.row[..]));
+            let (key, row) = cursor.max((&start, &[]));
+            page.take(kept.rows().from(key, row).take_while(within).filter(accepted), self.cursor.as_ref())
         } else {
-            page.take(
-                self.sorted(shape, kept.rows().iter().filter(accepted)).into_iter(),
-                self.cursor.as_ref(),
-            )
+            let rows = kept.rows().from(&start, &[]).take_while(within).filter(accepted);
+            page.take(self.sorted(shape, rows).into_iter(), self.cursor.as_ref())
         };
         page.json.push(']');
         let next = page.last.filter(|_| more).map(|cursor| api.cursors.write(&self.scope, &cursor));
         (page.json, next)
     }
 
-    fn accepts(&self, shape: &Shape, row: &[u8]) -> bool {
-        if self.filters.is_empty() && self.search.is_none() {
-            return true;
+    /// What the keys of all rows begin with that the filters accept.
+    fn key_start(&self, shape: &Shape) -> Vec<u8> {
+        let equal = |column: &usize| {
+            let tests = self.filters.iter().filter(|filter| filter.column == *column);
+            let mut literals = tests.filter_map(|filter| match &filter.test {
+                Test::Compare(Comparison::Equal, literal) => Some(literal),
+                _ => None,
+            });
+            literals.next().filter(|literal| is_by_bytes(literal.column().data_type()))
+        };
+        let literals: Vec<_> = shape.view().key.iter().map_while(equal).collect();
+        let columns: Vec<_> = literals.into_iter().map(|literal| literal.column().clone()).collect();
+        match columns.is_empty() {
+            true => vec![],
+            // Where a key cannot be written all rows are looked at.
+            false => shape.key_start(&columns).unwrap_or_default(),
         }
-        let values: Vec<Value<'_>> = shape.values(row).collect();
+    }
+
+    /// Whether the rows are wanted as they stand: by the first columns of their key.
+    fn is_by_key(&self, view: &View) -> bool {
+        let stands = |((column, descending), key): (&(usize, bool), &usize)| {
+            !descending && column == key && is_by_bytes(view.schema.field(*key).data_type())
+        };
+        self.order.len() <= view.key.len() && self.order.iter().zip(&view.key).all(stands)
+    }
+
+    fn accepts(&self, shape: &Shape, row: &[u8]) -> bool {
         let holds = |wanted: &String| {
-            let text = |value: &Value<'_>| match value {
+            let text = |value: Value<'_>| match value {
                 Value::Text(text) => text.to_lowercase().contains(wanted),
                 _ => false,
             };
-            values.iter().any(text)
+            shape.values(row).any(text)
         };
-        self.search.as_ref().is_none_or(holds)
-            && self.filters.iter().all(|filter| filter.test.holds(&values[filter.column]))
+        // Filters ascend by column, so that cells are read once, and none after the last that is wanted.
+        let (mut values, mut read, mut value) = (shape.values(row), 0, Value::Null);
+        let accept = |filter: &Filter| {
+            if read <= filter.column {
+                let wanted = values.nth(filter.column - read);
+                value = wanted.expect("a filter's column is one of the view's");
+                read = filter.column + 1;
+            }
+            filter.test.holds(&value)
+        };
+        self.filters.iter().all(accept) && self.search.as_ref().is_none_or(holds)
     }
 
     fn compare(&self, a: &Sorted<'_>, b: &Sorted<'_>) -> Ordering {
@@ -214,8 +249,11 @@ impl List {
 
     /// The first rows from the cursor on, one more than can be listed.
     fn sorted<'a>(&self, shape: &'a Shape, entries: impl Iterator<Item = Entry<'a>>) -> Vec<Entry<'a>> {
-        let sorted = |entry: Entry<'a>| {
-            let values: Vec<Value<'a>> = shape.values(entry.row).collect();
+        let cells = self.order.iter().map(|(column, _)| column + 1).max().unwrap_or(0);
+        let mut values: Vec<Value<'a>> = vec![];
+        let mut sorted = |entry: Entry<'a>| {
+            values.clear();
+            values.extend(shape.values(entry.row).take(cells));
             Sorted { values: self.order.iter().map(|(column, _)| values[*column]).collect(), entry }
         };
         // The cursor's row lives only here, so its place is compared by a copy of its own.
@@ -229,12 +267,20 @@ impl List {
             })
         };
         let wanted = self.limit + 2;
+        // Of those before `wanted` the last one is the greatest, once there are so many.
         let mut best: Vec<Sorted<'a>> = vec![];
-        for candidate in entries.map(sorted).filter(keep) {
+        let mut is_full = false;
+        for entry in entries {
+            let candidate = sorted(entry);
+            let comes = !is_full || self.compare(&candidate, &best[wanted - 1]) == Ordering::Less;
+            if !comes || !keep(&candidate) {
+                continue;
+            }
             best.push(candidate);
             if best.len() >= wanted * 2 {
-                best.select_nth_unstable_by(wanted, |a, b| self.compare(a, b));
+                best.select_nth_unstable_by(wanted - 1, |a, b| self.compare(a, b));
                 best.truncate(wanted);
+                is_full = true;
             }
         }
         best.sort_unstable_by(|a, b| self.compare(a, b));
@@ -279,6 +325,12 @@ impl Listed<'_> {
         }
         false
     }
+}
+
+/// Whether values of a type are equal, and in order, just where the bytes of their keys are.
+fn is_by_bytes(kind: &DataType) -> bool {
+    use DataType::{Boolean, Date32, Timestamp, Utf8, Utf8View};
+    kind.is_integer() || matches!(kind, Boolean | Date32 | Timestamp(..) | Utf8 | Utf8View)
 }
 
 fn limit(text: &str) -> Result<usize, Problem> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(super) struct Literal {
     codec: Codec,
     bytes: Vec<u8>,
+    column: ArrayRef,
 }
 
 impl Literal {
@@ -21,8 +22,13 @@ impl Literal {
         let column = column(data_type, text)?;
         let schema = Schema::new(vec![Field::new("value", data_type.clone(), true)]);
         let codec = Codec::new(&Arc::new(schema))?;
-        let bytes = codec.encode(&[column], 1).bytes;
-        Ok(Literal { codec, bytes })
+        let bytes = codec.encode(&[column.clone()], 1).bytes;
+        Ok(Literal { codec, bytes, column })
+    }
+
+    /// The value as a column of one row.
+    pub(super) fn column(&self) -> &ArrayRef {
+        &self.column
     }
 
     /// The value.

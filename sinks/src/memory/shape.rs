@@ -2,7 +2,7 @@
 use super::page::{Entry, Page};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::SortOptions;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Schema};
 use arrow::row::{RowConverter, SortField};
 use dataflows::codec::Codec;
 use dataflows::value::Value;
@@ -28,10 +28,7 @@ impl Shape {
         let codec = Codec::new(&view.schema)?;
         let key_fields: Vec<_> = view.key.iter().map(|i| view.schema.fields()[*i].clone()).collect();
         let key_codec = Codec::new(&Arc::new(Schema::new(key_fields)))?;
-        // NULL is the greatest value, as PostgreSQL sorts.
-        let order = SortOptions { descending: false, nulls_first: false };
-        let fields = view.key.iter().map(|i| view.schema.field(*i).data_type().clone());
-        let fields: Vec<SortField> = fields.map(|kind| SortField::new_with_options(kind, order)).collect();
+        let fields = sorted(view.key.iter().map(|i| view.schema.field(*i).data_type()));
         let keys = match fields.is_empty() {
             true => None,
             false => Some(
@@ -62,6 +59,13 @@ impl Shape {
     pub fn key(&self, columns: &[ArrayRef]) -> Result<Vec<u8>, String> {
         let Some(keys) = &self.keys else { return Ok(vec![]) };
         let rows = keys.convert_columns(columns).map_err(|e| e.to_string())?;
+        Ok(rows.row(0).data().to_vec())
+    }
+
+    /// What the bytes of those keys begin with whose first columns have these values, one array of length 1 for each; at least one.
+    pub fn key_start(&self, columns: &[ArrayRef]) -> Result<Vec<u8>, String> {
+        let converter = RowConverter::new(sorted(columns.iter().map(|column| column.data_type())));
+        let rows = converter.and_then(|keys| keys.convert_columns(columns)).map_err(|e| e.to_string())?;
         Ok(rows.row(0).data().to_vec())
     }
 
@@ -139,4 +143,10 @@ impl Shape {
         });
         Ok(Page::consolidated(entries.collect()))
     }
+}
+
+/// Columns as keys are ordered by them: NULL is the greatest value, as PostgreSQL sorts.
+fn sorted<'a>(kinds: impl Iterator<Item = &'a DataType>) -> Vec<SortField> {
+    let order = SortOptions { descending: false, nulls_first: false };
+    kinds.map(|kind| SortField::new_with_options(kind.clone(), order)).collect()
 }
