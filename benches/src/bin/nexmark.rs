@@ -1,11 +1,15 @@
 //! Nexmark: each query from its SQL text, over generated events in memory, beside Feldera's published figures.
 //!
-//! `cargo run --release -p benches --bin nexmark -- [--queries q4,q5] [--events N] [--batch N] [--workers N] [--runs N] [--latency N] [--no-pin]`
+//! `cargo run --release -p benches --bin nexmark -- [--queries q4,q5] [--events N] [--batch N] [--workers N] [--runs N] [--latency N]
+//! [--peer PROGRAM] [--no-pin]`
 //!
 //! One process a query and run, pinned to as many cores as it has workers, generator included; of several runs the one with the median
 //! rate is shown. Prints k events/s by the clock and by the time the process had a processor (what counts on a busy machine), the
 //! latter without the generator too, the process's greatest memory, rows of state, changes that left, and the ratio of the second rate
 //! to the peer. `--latency N`: then N single events, each timed from the call until its change is out.
+//!
+//! `--peer PROGRAM`: after each query that PROGRAM of benches/peer has too, its line, and how our rate without the making of events
+//! stands to its rate, both of this run. Its making of events turns them into its rows too, so that the other rates say less.
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use benches::events::{Events, TABLES};
@@ -46,6 +50,9 @@ const PEER: [(&str, f64); 21] = [
     ("q22", 704.0),
 ];
 
+/// The queries of benches/peer.
+const PEER_HAS: [&str; 12] = ["q0", "q1", "q2", "q3", "q4", "q5", "q7", "q8", "q9", "q17", "q18", "q20"];
+
 #[derive(Clone)]
 struct Options {
     queries: Vec<String>,
@@ -55,6 +62,7 @@ struct Options {
     runs: usize,
     latency: usize,
     pin: bool,
+    peer: Option<String>,
     /// This process runs the only query; else it starts one for each.
     only: bool,
 }
@@ -69,6 +77,7 @@ fn options() -> Result<Options, String> {
         runs: 1,
         latency: 0,
         pin: true,
+        peer: None,
         only: false,
     };
     let mut arguments = std::env::args().skip(1);
@@ -82,6 +91,7 @@ fn options() -> Result<Options, String> {
             "--workers" => options.workers = number(value()?)?.max(1),
             "--runs" => options.runs = number(value()?)?.max(1),
             "--latency" => options.latency = number(value()?)?,
+            "--peer" => options.peer = Some(value()?),
             "--no-pin" => options.pin = false,
             "--only" => options.only = true,
             other => return Err(format!("unknown argument {other}")),
@@ -107,36 +117,61 @@ fn main() -> Result<(), String> {
         "query  k ev/s  by CPU  engine only  ratio  MiB  state rows  changes  p50/p99/greatest ms of one event"
     );
     for query in &options.queries {
-        let mut lines: Vec<(f64, String)> = vec![];
-        for _ in 0..options.runs {
-            let output =
-                child(&options, query)?.output().map_err(|e| format!("cannot start {query}: {e}"))?;
-            let line = String::from_utf8_lossy(&output.stdout).trim_end().to_string();
-            match line.split_whitespace().nth(2).and_then(|rate| rate.parse().ok()) {
-                Some(rate) if output.status.success() => lines.push((rate, line)),
-                _ => println!("{query:5}  failed: {}", output.status),
-            }
-        }
-        lines.sort_by(|a, b| a.0.total_cmp(&b.0));
-        if let Some((_, line)) = lines.get(lines.len() / 2) {
-            println!("{line}");
+        let ours = median(&options, query, || child(&options, query))?;
+        let Some((ours, line)) = ours else { continue };
+        println!("{line}");
+        let Some(program) = options.peer.as_ref().filter(|_| PEER_HAS.contains(&query.as_str())) else {
+            continue;
+        };
+        let peer = median(&options, query, || {
+            let mut command = pinned(&options, program.into());
+            command.args([query, &options.events.to_string(), &options.batch.to_string()]);
+            Ok(command)
+        })?;
+        if let Some((peer, line)) = peer {
+            println!("{line}  peer, in the same run: ours / its = {:.2}", ours / peer);
         }
     }
     Ok(())
 }
 
+/// The line of the run with the median rate by CPU, of as many runs as are wanted, and its rate without the making of events.
+fn median(
+    options: &Options,
+    query: &str,
+    command: impl Fn() -> Result<Command, String>,
+) -> Result<Option<(f64, String)>, String> {
+    let mut lines: Vec<(f64, f64, String)> = vec![];
+    for _ in 0..options.runs {
+        let output = command()?.stderr(Stdio::inherit()).output();
+        let output = output.map_err(|e| format!("cannot start {query}: {e}"))?;
+        let line = String::from_utf8_lossy(&output.stdout).trim_end().to_string();
+        let number = |i| line.split_whitespace().nth(i).and_then(|rate| rate.parse::<f64>().ok());
+        match (number(2), number(3)) {
+            (Some(rate), Some(alone)) if output.status.success() => lines.push((rate, alone, line)),
+            _ => println!("{query:5}  failed: {}", output.status),
+        }
+    }
+    lines.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let middle = lines.len() / 2;
+    Ok((!lines.is_empty()).then(|| lines.swap_remove(middle)).map(|(_, alone, line)| (alone, line)))
+}
+
+/// A program on as many cores as there are workers.
+fn pinned(options: &Options, program: PathBuf) -> Command {
+    if !options.pin {
+        return Command::new(program);
+    }
+    let cores: Vec<String> = (0..options.workers).map(|core| core.to_string()).collect();
+    let mut command = Command::new("taskset");
+    command.args(["-c", &cores.join(",")]).arg(program);
+    command
+}
+
 /// This program for one query.
 fn child(options: &Options, query: &str) -> Result<Command, String> {
     let program = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
-    let cores: Vec<String> = (0..options.workers).map(|core| core.to_string()).collect();
-    let mut command = match options.pin {
-        true => {
-            let mut command = Command::new("taskset");
-            command.args(["-c", &cores.join(",")]).arg(program);
-            command
-        }
-        false => Command::new(program),
-    };
+    let mut command = pinned(options, program);
     command.args(["--only", "--queries", query]);
     for (name, value) in [
         ("--events", options.events),
@@ -146,7 +181,6 @@ fn child(options: &Options, query: &str) -> Result<Command, String> {
     ] {
         command.args([name, &value.to_string()]);
     }
-    command.stderr(Stdio::inherit());
     Ok(command)
 }
 

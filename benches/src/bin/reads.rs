@@ -126,7 +126,8 @@ fn keys(address: &str, view: &str) -> Outcome<(String, Vec<String>)> {
         Ok(String::from_utf8(body.clone())?)
     };
     let about = ask("/api/v1/views")?;
-    let about = about.split(&format!("\"name\":\"{view}\",\"columns\"")).nth(1).ok_or("there is no such view")?;
+    let about =
+        about.split(&format!("\"name\":\"{view}\",\"columns\"")).nth(1).ok_or("there is no such view")?;
     let named = about.split("\"key\":[\"").nth(1).and_then(|rest| rest.split('"').next());
     let name = named.ok_or("the view has no key")?.to_owned();
     let rows = ask(&format!("/api/v1/views/{view}?limit={KEYS}"))?;

@@ -1,0 +1,76 @@
+//! Queries of Nexmark by Feldera's DBSP, written by hand over the events that the bench `nexmark` makes.
+//!
+//! `cargo build --release --manifest-path benches/peer/Cargo.toml`, then `cargo run --release -p benches --bin nexmark -- --peer PATH` has
+//! each query run by both, one after the other. Alone: `peer QUERY EVENTS BATCH`. Prints the query, k events/s by the clock, by the time
+//! the process had a processor, without what makes the events and turns them into rows, MiB at most, 0, and the changes that left.
+//!
+//! One circuit in one thread, in memory. Windows are not let go (as in SQL without watermarks), and each query gives the rows of
+//! benches/nexmark/QUERY.sql, so that both count the same changes; an average is a quotient of f64 here.
+#[path = "../../src/events.rs"]
+mod events;
+mod queries;
+mod rows;
+
+use dbsp::RootCircuit;
+use dbsp::mimalloc::MiMalloc;
+use events::Events;
+use rows::{Rows, schemas};
+use std::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome<()> {
+    let mut arguments = std::env::args().skip(1);
+    let query = arguments.next().ok_or("which query?")?;
+    let events: usize = arguments.next().map_or(Ok(1_000_000), |n| n.parse())?;
+    let batch: usize = arguments.next().map_or(Ok(40_000), |n| n.parse())?;
+    let (circuit, (inputs, output)) = RootCircuit::build(|circuit| queries::build(circuit, &query))?;
+    let mut made = Events::new(schemas());
+    let (mut changes, mut making) = (0, 0.0);
+    let (started, had) = (Instant::now(), process_seconds());
+    let batches = events.div_ceil(batch);
+    for _ in 0..batches {
+        let began = thread_seconds();
+        let rows = Rows::of(made.batch(batch)?)?;
+        making += thread_seconds() - began;
+        inputs.append(rows);
+        circuit.transaction()?;
+        changes += output();
+    }
+    let (took, had) = (started.elapsed().as_secs_f64(), process_seconds() - had);
+    let rate = |seconds: f64| (batches * batch) as f64 / seconds.max(1e-9) / 1e3;
+    println!(
+        "{query:5} {:7.0} {:7.0} {:12.0} {:>6} {:4} {:11} {changes:8}",
+        rate(took),
+        rate(had),
+        rate(had - making),
+        "-",
+        peak_mib(),
+        0
+    );
+    Ok(())
+}
+
+/// For how long this process had a processor. It is counted in hundredths.
+fn process_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = text.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2);
+    fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// For how long this thread had one.
+fn thread_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().next().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
+}
+
+/// The greatest resident memory of this process, as the kernel counts it.
+fn peak_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) / 1024
+}
