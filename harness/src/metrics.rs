@@ -1,6 +1,6 @@
 //! Figures of the process in the Prometheus text format.
 use crate::feed::Feed;
-use crate::publish::Latency;
+use crate::publish::{Latency, Spent};
 use crate::ticker::Shared;
 use dataflows::{Position, Time};
 use std::fmt::Write;
@@ -60,6 +60,8 @@ pub fn render(shared: &Shared, read: &[Position], latency: &Latency) -> String {
     elsewhere(shared, &mut out);
     log(shared, &mut out);
     histogram(latency, &mut out);
+    let help = "From the engine being told of a tick until readers see it.";
+    spent("tallyflow_tick_seconds", help, shared.visible.ticks(), &mut out);
     snapshots(&shared.snapshots.now(), &mut out);
     if let Some(engine) = shared.engine.read().expect("no thread panics with the engine").as_ref() {
         let figures = engine.metrics();
@@ -84,7 +86,7 @@ fn elsewhere(shared: &Shared, out: &mut String) {
     let name = "tallyflow_process_records_total";
     family(out, name, "counter", "Records that a process that follows was asked to read and decode.");
     for (process, records) in parts.records() {
-        sample(out, name, &format!("process=\"{process}\""), records as f64);
+        sample(out, name, &label("process", &process.to_string()), records as f64);
     }
 }
 
@@ -259,6 +261,19 @@ fn histogram(latency: &Latency, out: &mut String) {
     sample(out, "tallyflow_latency_seconds_bucket", &label("le", "+Inf"), below as f64);
     sample(out, "tallyflow_latency_seconds_sum", "", latency.sum_seconds());
     sample(out, "tallyflow_latency_seconds_count", "", below as f64);
+    spent(
+        "tallyflow_append_seconds",
+        "From the call that appends events until they are durable in the log.",
+        latency.appends(),
+        out,
+    );
+}
+
+fn spent(name: &str, help: &str, spent: &Spent, out: &mut String) {
+    let (count, seconds) = spent.sum();
+    family(out, name, "summary", help);
+    sample(out, &format!("{name}_sum"), "", seconds);
+    sample(out, &format!("{name}_count"), "", count as f64);
 }
 
 /// Whether the log can be read, and which partition of which topic has which number.

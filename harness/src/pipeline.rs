@@ -80,10 +80,12 @@ pub struct Setting {
 pub const STATE_BYTES_MAX: usize = 8 << 30;
 
 impl Setting {
-    /// For a process that serves: ticks follow the wall clock, 10 ms apart when a little arrives, 25 ms when much does.
+    /// For a process that serves: ticks follow the wall clock, 5 ms apart where they cost little, else at most 10 ms when a little
+    /// arrives and 25 ms when much does.
     pub fn serve(workers: usize, tick_events: usize) -> Setting {
-        let ms = |ms| Some(Duration::from_millis(ms));
-        let pace = Pace { records_max: tick_events, wait: ms(10), wait_busy: ms(25), idle: ms(1_000) };
+        let ms = Duration::from_millis;
+        let (wait, wait_busy, idle) = (Some(ms(10)), Some(ms(25)), Some(ms(1_000)));
+        let pace = Pace { records_max: tick_events, wait_min: ms(5), wait, wait_busy, idle };
         Setting {
             workers,
             pace,
@@ -108,9 +110,9 @@ impl Setting {
 
     /// For a replay: full ticks only, at the times of the events.
     pub fn replay(workers: usize, tick_events: usize) -> Setting {
-        let pace = Pace { records_max: tick_events, wait: None, wait_busy: None, idle: None };
         let snapshots = snapshot::Setting::off();
         let serve = Setting::serve(workers, tick_events);
+        let pace = Pace { wait: None, wait_busy: None, idle: None, ..serve.pace };
         Setting { pace, follow: Follow::Log, sinks: None, snapshots, backfills: false, ..serve }
     }
 }

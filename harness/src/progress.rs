@@ -51,6 +51,8 @@ pub struct Bindings {
     /// Where the last record begins.
     written_at: AtomicU64,
     durable: AtomicU64,
+    /// Held while ticks are made durable. Where that failed once nobody can know what the disk holds: it stays failed.
+    syncing: Mutex<Option<Error>>,
 }
 
 impl Bindings {
@@ -95,7 +97,8 @@ impl Bindings {
         let failed = |why| Error::failed(format!("open bindings {}", path.display()), why);
         let (written, written_at, durable) = (last.into(), at.into(), last.into());
         let (path, synced) = (path.to_owned(), file.try_clone().map_err(failed)?);
-        Ok(Bindings { path, file: Mutex::new(file), synced, written, written_at, durable })
+        let (file, syncing) = (Mutex::new(file), Mutex::default());
+        Ok(Bindings { path, file, synced, written, written_at, durable, syncing })
     }
 
     /// Where the record of the last tick begins, if this is its time.
@@ -135,14 +138,24 @@ impl Bindings {
         Ok(())
     }
 
-    /// Makes all ticks up to `time` durable.
+    /// Makes all ticks up to `time` durable. Who comes while another does so waits, and need not do it again.
     pub fn sync(&self, time: Time) -> Result<(), Error> {
-        if self.durable.load(Ordering::Acquire) >= time.min(self.last()) {
+        let is_durable = || self.durable() >= time.min(self.last());
+        if is_durable() {
             return Ok(());
         }
-        let failed = |why| Error::failed(format!("sync bindings {}", self.path.display()), why);
+        let mut failure = self.syncing.lock().expect("no thread panics while it syncs");
+        if let Some(why) = &*failure {
+            return Err(why.clone());
+        }
+        if is_durable() {
+            return Ok(());
+        }
         let written = self.last();
-        faults::around("bind_fsync", || self.synced.sync_data()).map_err(failed)?;
+        if let Err(why) = faults::around("bind_fsync", || self.synced.sync_data()) {
+            let why = Error::failed(format!("sync bindings {}", self.path.display()), why);
+            return Err(failure.insert(why).clone());
+        }
         self.durable.store(written, Ordering::Release);
         Ok(())
     }

@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 pub struct Visible {
     reach: Mutex<Reach>,
     changed: Condvar,
+    /// Ticks that are on their way, and since when.
+    told: Mutex<VecDeque<(Time, Instant)>>,
+    ticks: Spent,
+    price_us: AtomicU64,
 }
 
 /// How far readers can see.
@@ -110,7 +114,33 @@ impl Visible {
         }
     }
 
+    /// The engine is about to be told of a tick.
+    pub fn told(&self, time: Time) {
+        self.told.lock().expect("no thread panics with the list").push_back((time, Instant::now()));
+    }
+
+    /// What a tick takes these days, from the engine being told until readers see it.
+    pub fn price(&self) -> Duration {
+        Duration::from_micros(self.price_us.load(Ordering::Relaxed))
+    }
+
+    /// What all ticks took.
+    pub fn ticks(&self) -> &Spent {
+        &self.ticks
+    }
+
+    fn seen(&self, time: Time) {
+        let mut told = self.told.lock().expect("no thread panics with the list");
+        while let Some((_, at)) = told.pop_front_if(|(told, _)| *told <= time) {
+            let took = at.elapsed();
+            self.ticks.add(took);
+            let before = self.price_us.load(Ordering::Relaxed);
+            self.price_us.store((3 * before + took.as_micros() as u64) / 4, Ordering::Relaxed);
+        }
+    }
+
     fn reach(&self, time: Time, positions: Vec<Position>) {
+        self.seen(time);
         let mut reach = self.lock();
         (reach.time, reach.positions) = (time, positions);
         drop(reach);
@@ -119,6 +149,25 @@ impl Visible {
 
     fn lock(&self) -> MutexGuard<'_, Reach> {
         self.reach.lock().expect("no thread panics with the reach")
+    }
+}
+
+/// How often something was done, and how long it took in all.
+#[derive(Default)]
+pub struct Spent {
+    count: AtomicU64,
+    us: AtomicU64,
+}
+
+impl Spent {
+    fn add(&self, took: Duration) {
+        self.us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often, and how many seconds.
+    pub fn sum(&self) -> (u64, f64) {
+        (self.count.load(Ordering::Relaxed), self.us.load(Ordering::Relaxed) as f64 / 1e6)
     }
 }
 
@@ -171,6 +220,7 @@ pub struct Latency {
     waiting: Mutex<VecDeque<(Instant, Vec<Position>)>>,
     buckets: [AtomicU64; Latency::BUCKETS],
     sum_us: AtomicU64,
+    appends: Spent,
 }
 
 impl Default for Latency {
@@ -179,6 +229,7 @@ impl Default for Latency {
             waiting: Mutex::default(),
             buckets: [const { AtomicU64::new(0) }; Latency::BUCKETS],
             sum_us: 0.into(),
+            appends: Spent::default(),
         }
     }
 }
@@ -189,6 +240,7 @@ impl Latency {
 
     /// Events were appended: when it began, and where they stand.
     pub fn appended(&self, began: Instant, ends: &[Position]) {
+        self.appends.add(began.elapsed());
         let mut last: Vec<Position> = vec![];
         for end in ends {
             match last.iter_mut().find(|p| p.partition == end.partition) {
@@ -197,6 +249,11 @@ impl Latency {
             }
         }
         self.waiting.lock().expect("no thread panics with the list").push_back((began, last));
+    }
+
+    /// What it took until appended events were durable.
+    pub fn appends(&self) -> &Spent {
+        &self.appends
     }
 
     /// The counts of all buckets.

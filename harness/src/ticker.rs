@@ -174,6 +174,10 @@ impl Ticker {
                 recv(steps) -> step => match step {
                     Ok(Step::Tick(cut)) => {
                         self.tick(cut)?;
+                        // While the engine is at it. Where ticks wait already, whoever publishes does so for several.
+                        if steps.is_empty() {
+                            self.shared.bindings.sync(self.clock.last())?;
+                        }
                         if self.recorder.is_due() && self.rows.is_empty() {
                             self.snapshot();
                         }
@@ -287,6 +291,7 @@ impl Ticker {
         let rows = together(std::mem::take(&mut self.rows));
         self.shared.underway.push(moment.time, self.positions.clone(), std::mem::take(&mut self.grouped));
         self.shared.gauges.ticked(moment.time, records);
+        self.shared.visible.told(moment.time);
         let is_here = records > 0
             && self.shared.parts.as_ref().is_some_and(|parts| parts.all_read(self.positions.len()));
         let tick = |engine: &Engine| match is_here {

@@ -300,7 +300,7 @@ impl<S: Source + 'static> Reader<S> {
         // The end is asked for first: what was appended before it was said is then seen as backlog.
         let end = self.end();
         let since = self.last_cut.map(|last| last.elapsed());
-        decide(self.pace, self.queued, self.source.has_backlog(), end, since)
+        decide(self.pace, self.queued, self.source.has_backlog(), end, since, self.visible.price())
     }
 
     fn wait(&self, wait: Option<Duration>) {

@@ -6,9 +6,10 @@
 //! greatest latency in milliseconds; what is measured includes the request, the fsync and both connections.
 //!
 //! With a third argument, the URL of a PostgreSQL that a sink of the process writes to, and a fourth, the schema there
-//! (`tallyflow`): until the row can be read in PostgreSQL, asked once a millisecond. Where Kafka is the log, the request ends when
-//! all of its brokers have the event.
-use std::collections::HashMap;
+//! (`tallyflow`): until the row can be read in PostgreSQL, asked once a millisecond; and where the time goes: the request, and by
+//! the figures of the process the means of appending to the log, of a tick, and of all until readers see an event. Where Kafka is
+//! the log, the request ends when all of its brokers have the event.
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -61,10 +62,12 @@ async fn stored(address: &str, url: &str, schema: &str, ids: impl Iterator<Item 
     let row = client.prepare(&row).await?;
     let mut connection = BufReader::new(TcpStream::connect(address)?);
     connection.get_ref().set_nodelay(true)?;
-    let mut latencies = vec![];
+    let (mut latencies, mut requests) = (vec![], vec![]);
+    let before = spent(address)?;
     for id in ids {
         let sent = Instant::now();
         post(&mut connection, address, &id)?;
+        requests.push(sent.elapsed().as_secs_f64() * 1e3);
         while client.query_opt(&row, &[&id]).await?.is_none() {
             if sent.elapsed() > Duration::from_secs(10) {
                 return Err(format!("{id} is not in PostgreSQL after 10 s").into());
@@ -74,8 +77,32 @@ async fn stored(address: &str, url: &str, schema: &str, ids: impl Iterator<Item 
         latencies.push(sent.elapsed().as_secs_f64() * 1e3);
         tokio::time::sleep(Duration::from_millis(50).saturating_sub(sent.elapsed())).await;
     }
-    print(latencies);
+    let after = spent(address)?;
+    print("until PostgreSQL shows it", latencies);
+    print("  of these the request", requests);
+    for (name, (seconds, count)) in &after {
+        let (earlier, of) = before.get(name).copied().unwrap_or_default();
+        println!("  {name}: mean {:.1} ms of {:.0}", (seconds - earlier) * 1e3 / (count - of), count - of);
+    }
     Ok(())
+}
+
+/// What stages took of all events and ticks so far: seconds, and how many.
+fn spent(address: &str) -> Outcome<BTreeMap<String, (f64, f64)>> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    let figure = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<f64>().ok())
+    };
+    let stages = ["append", "tick", "latency"].into_iter().filter_map(|stage| {
+        let name = format!("tallyflow_{stage}_seconds");
+        let (sum, count) = (figure(&format!("{name}_sum"))?, figure(&format!("{name}_count"))?);
+        Some((name, (sum, count)))
+    });
+    Ok(stages.collect())
 }
 
 fn post(connection: &mut BufReader<TcpStream>, address: &str, id: &str) -> Outcome<()> {
@@ -137,15 +164,15 @@ fn report(
         let started = sent.get(&id).ok_or("a change of an event that was not sent")?;
         latencies.push(arrived.duration_since(*started).as_secs_f64() * 1e3);
     }
-    print(latencies);
+    print("until its change is on the stream", latencies);
     Ok(())
 }
 
-fn print(mut latencies: Vec<f64>) {
+fn print(what: &str, mut latencies: Vec<f64>) {
     latencies.sort_by(f64::total_cmp);
     let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
     println!(
-        "{} events: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, greatest {:.1} ms",
+        "{what}, {} events: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, greatest {:.1} ms",
         latencies.len(),
         at(0.5),
         at(0.9),

@@ -3,13 +3,18 @@ use super::End;
 use std::time::Duration;
 
 const RECORDS_FEW: usize = 32;
+/// A tick is cut no sooner after the one before than this many times what ticks take now, as long as the bounds allow: so
+/// ticks that cost little come often, and those that cost much never take all there is.
+const PRICES: u32 = 2;
 
 /// When a tick is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// So many records are a tick.
     pub records_max: usize,
-    /// Fewer are one after this long; none: only when the log has ended.
+    /// No tick of fewer is cut sooner after the one before, however little ticks cost.
+    pub wait_min: Duration,
+    /// Fewer are one after this long at most; none: only when the log has ended.
     pub wait: Option<Duration>,
     /// The same, where more than a few wait: each tick has its price, and many records share it.
     pub wait_busy: Option<Duration>,
@@ -32,6 +37,7 @@ pub(super) fn decide(
     backlog: bool,
     end: End,
     since_cut: Option<Duration>,
+    price: Duration,
 ) -> Next {
     if end == End::Now {
         return Next::Stop;
@@ -45,10 +51,11 @@ pub(super) fn decide(
     if end == End::Drain {
         return if queued > 0 { Next::Cut(queued) } else { Next::Stop };
     }
+    let by_price = |limit: Duration| limit.min(pace.wait_min.max(price.saturating_mul(PRICES)));
     let limit = match queued {
         0 => pace.idle,
-        1..=RECORDS_FEW => pace.wait,
-        _ => pace.wait_busy,
+        1..=RECORDS_FEW => pace.wait.map(by_price),
+        _ => pace.wait_busy.map(by_price),
     };
     let left = limit.map(|limit| limit.saturating_sub(since_cut.unwrap_or(limit)));
     if left == Some(Duration::ZERO) { Next::Cut(queued) } else { Next::Wait(left) }
@@ -60,11 +67,13 @@ mod tests {
 
     const LIVE: Pace = Pace {
         records_max: 100,
+        wait_min: Duration::from_millis(5),
         wait: Some(Duration::from_millis(10)),
         wait_busy: Some(Duration::from_millis(25)),
         idle: Some(Duration::from_secs(1)),
     };
-    const REPLAY: Pace = Pace { records_max: 100, wait: None, wait_busy: None, idle: None };
+    const REPLAY: Pace =
+        Pace { records_max: 100, wait_min: Duration::ZERO, wait: None, wait_busy: None, idle: None };
 
     #[test]
     fn ticks_are_cut_by_size_in_backlog_and_by_time_when_little_arrives() {
@@ -88,10 +97,23 @@ mod tests {
         ];
         for (pace, queued, backlog, end, since, next) in cases {
             assert_eq!(
-                decide(pace, queued, backlog, end, since),
+                decide(pace, queued, backlog, end, since, Duration::from_millis(40)),
                 next,
                 "{queued} {backlog} {end:?} {since:?}"
             );
+        }
+    }
+
+    #[test]
+    fn ticks_that_cost_little_come_often_within_the_bounds() {
+        let ms = Duration::from_millis;
+        for (price, few, many) in
+            [(0, 5, 5), (1, 5, 5), (3, 6, 6), (7, 10, 14), (12, 10, 24), (1_000, 10, 25)]
+        {
+            let wait = |queued| decide(LIVE, queued, false, End::Open, Some(ms(1)), ms(price));
+            assert_eq!((wait(5), wait(50)), (Next::Wait(Some(ms(few - 1))), Next::Wait(Some(ms(many - 1)))));
+            assert_eq!(decide(LIVE, 0, false, End::Open, Some(ms(1)), ms(price)), Next::Wait(Some(ms(999))));
+            assert_eq!(decide(REPLAY, 9, false, End::Open, Some(ms(1)), ms(price)), Next::Wait(None));
         }
     }
 }

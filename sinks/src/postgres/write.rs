@@ -5,6 +5,7 @@ use super::table::{Table, mark, place};
 use super::{Names, Writer, guard};
 use crate::delivery::{Delivery, Part, Stand, definition};
 use crate::{SinkError, fault};
+use futures::future::{join, join_all, ready};
 use std::collections::BTreeMap;
 use tokio_postgres::types::{ToSql, Type};
 use xxhash_rust::xxh3::xxh3_128;
@@ -13,6 +14,9 @@ use xxhash_rust::xxh3::xxh3_128;
 const CHUNK_ROWS: usize = 5_000;
 /// Bytes of the rows of a statement, about: a view with long rows has fewer in each.
 const CHUNK_BYTES: usize = 8 << 20;
+/// Statements, and about the bytes in them, that are sent together: their answers are waited for once.
+const TOGETHER_STATEMENTS: usize = 24;
+const TOGETHER_BYTES: usize = 1 << 20;
 
 pub(super) async fn apply(writer: &mut Writer, names: &Names, delivery: &Delivery) -> Result<(), SinkError> {
     let mut tables = vec![];
@@ -31,23 +35,80 @@ pub(super) async fn apply(writer: &mut Writer, names: &Names, delivery: &Deliver
     for name in &delivery.dropped {
         drop_table(session, names, name).await?;
     }
+    let mut together = Together::new(session);
     for (i, (part, table)) in delivery.parts.iter().zip(&tables).enumerate() {
         if part.is_whole() {
             replace(session, names, i, part, table).await?;
         } else {
-            change(session, part, table).await?;
+            change(&mut together, part, table).await?;
         }
     }
     fault("pg_commit_before")?;
-    session.run("commit a delivery", "COMMIT").await?;
+    together.commit().await?;
     fault("pg_commit_after")?;
     writer.definitions = definitions;
     fault("pg_ack")?;
     Ok(())
 }
 
+/// A statement and its parameters.
+struct Statement {
+    tried: String,
+    sql: String,
+    parameters: Vec<(Cells, Type)>,
+}
+
+/// Statements of a transaction that has begun, sent one behind the other: a delivery of many small ones costs one turn of the
+/// network, not one each. After one that fails the server refuses the rest.
+struct Together<'a> {
+    session: &'a Session,
+    statements: Vec<Statement>,
+    bytes: usize,
+}
+
+impl Together<'_> {
+    fn new(session: &Session) -> Together<'_> {
+        Together { session, statements: vec![], bytes: 0 }
+    }
+
+    async fn push(&mut self, statement: Statement, bytes: usize) -> Result<(), SinkError> {
+        self.statements.push(statement);
+        self.bytes += bytes;
+        if self.statements.len() < TOGETHER_STATEMENTS && self.bytes < TOGETHER_BYTES {
+            return Ok(());
+        }
+        self.send().await
+    }
+
+    /// The first failure is the reason of those after it.
+    async fn send(&mut self) -> Result<(), SinkError> {
+        self.send_with(ready(Ok(()))).await
+    }
+
+    /// Sends the rest and the commit: a transaction in which a statement failed is rolled back by it.
+    async fn commit(mut self) -> Result<(), SinkError> {
+        let commit = self.session.run("commit a delivery", "COMMIT");
+        self.send_with(commit).await
+    }
+
+    async fn send_with(
+        &mut self,
+        last: impl Future<Output = Result<(), SinkError>>,
+    ) -> Result<(), SinkError> {
+        let statements = std::mem::take(&mut self.statements);
+        self.bytes = 0;
+        let sent = statements.iter().map(|statement| {
+            let Statement { tried, sql, parameters } = statement;
+            send(self.session, tried, sql, parameters)
+        });
+        // Each is sent when it is first asked for its answer, so in this order.
+        let (sent, last) = join(join_all(sent), last).await;
+        sent.into_iter().try_for_each(|done| done.map(|_| ())).and(last)
+    }
+}
+
 /// Deletes keys under which nothing stands, and puts rows where one does.
-async fn change(session: &Session, part: &Part, table: &Table) -> Result<(), SinkError> {
+async fn change(together: &mut Together<'_>, part: &Part, table: &Table) -> Result<(), SinkError> {
     let name = &part.view().name;
     fault("pg_delete")?;
     let mut gone = part.stands().filter(|stand| stand.row.is_none());
@@ -58,12 +119,14 @@ async fn change(session: &Session, part: &Part, table: &Table) -> Result<(), Sin
         }
         let tried = format!("delete rows of view {name:?}");
         for (nulls, parameters) in deletes(part, table, &keys).map_err(|why| unfit(name, &why))? {
-            send(session, &tried, &table.delete(&nulls), &parameters).await?;
+            let (tried, sql) = (tried.clone(), table.delete(&nulls));
+            let bytes = keys.iter().map(|key| key.len()).sum();
+            together.push(Statement { tried, sql, parameters }, bytes).await?;
         }
     }
     fault("pg_upsert")?;
     let (sql, tried) = (table.upsert(), format!("write rows of view {name:?}"));
-    put(session, &tried, &sql, part, table).await
+    put(together, &tried, &sql, part, table).await
 }
 
 /// Makes the table anew beside the old one, if there is one, and puts it in its place: readers see the old rows or the new ones.
@@ -80,7 +143,10 @@ async fn replace(
     let target = if there { place(&names.schema, &fresh) } else { table.place.clone() };
     let tried = format!("make the table of view {view:?}");
     session.run(&tried, &table.create(&target, &names.sink)).await?;
-    put(session, &format!("fill the table of view {view:?}"), &table.insert(&target), part, table).await?;
+    let mut together = Together::new(session);
+    put(&mut together, &format!("fill the table of view {view:?}"), &table.insert(&target), part, table)
+        .await?;
+    together.send().await?;
     session.run(&tried, &table.identify(&target)).await?;
     if !there {
         return Ok(());
@@ -165,7 +231,13 @@ async fn is_there(session: &Session, names: &Names, view: &str) -> Result<bool, 
 }
 
 /// Sends all rows that stand, in chunks.
-async fn put(session: &Session, tried: &str, sql: &str, part: &Part, table: &Table) -> Result<(), SinkError> {
+async fn put(
+    together: &mut Together<'_>,
+    tried: &str,
+    sql: &str,
+    part: &Part,
+    table: &Table,
+) -> Result<(), SinkError> {
     let mut standing = part.stands().filter(|stand| stand.row.is_some()).peekable();
     let mut chunk: Vec<Stand<'_>> = Vec::with_capacity(CHUNK_ROWS);
     while standing.peek().is_some() {
@@ -179,7 +251,8 @@ async fn put(session: &Session, tried: &str, sql: &str, part: &Part, table: &Tab
             chunk.push(stand);
         }
         let parameters = upserts(part, table, &chunk).map_err(|why| unfit(&part.view().name, &why))?;
-        send(session, tried, sql, &parameters).await?;
+        let (tried, sql) = (tried.to_owned(), sql.to_owned());
+        together.push(Statement { tried, sql, parameters }, bytes).await?;
     }
     Ok(())
 }
