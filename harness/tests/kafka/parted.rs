@@ -11,6 +11,10 @@ use harness::snapshot::Setting as Snapshots;
 use harness::ticks::End;
 use rdkafka::producer::Producer;
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
 /// Records, events that count, duplicates, and rejects by rule.
@@ -127,5 +131,76 @@ fn each_process_reads_its_partitions_of_a_topic_and_the_answers_are_those_of_one
     assert_eq!(among.elsewhere(), 2);
     settle(&among.pipeline);
     no_difference(&among.pipeline);
+    among.close();
+}
+
+/// The program itself, as one of two processes.
+fn one_of_two(world: &World, topics: &Topics, hosts: &Path, process: usize) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tallyflow"));
+    command.args(["run", "--processes", "2", "--process", &process.to_string(), "--hostfile"]).arg(hosts);
+    if process == 0 {
+        let brokers = topics.config().brokers;
+        command.args(["--listen", "127.0.0.1:0", "--workers", "1", "--kafka", &brokers]);
+        command.args(["--topic", &topics.name, "--data"]).arg(world.data());
+        command.arg("--catalog").arg(world.folder.path().join("catalogue"));
+    }
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// How many records a process had another one read.
+fn read_elsewhere(address: &str) -> u64 {
+    let Ok(mut stream) = TcpStream::connect(address) else { return 0 };
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut figures = String::new();
+    _ = stream.read_to_string(&mut figures);
+    let name = "tallyflow_process_records_total{process=\"1\"} ";
+    figures.lines().find_map(|line| line.strip_prefix(name)?.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn a_process_that_is_killed_while_it_reads_stops_the_other_and_nothing_is_lost() {
+    let topics = Topics::new(&SHARED.url(), 2);
+    let world = World::new();
+    let hosts = hostfile(world.folder.path(), 2);
+    let mut sent = 0;
+    for victim in [1, 0, 1] {
+        let follower = one_of_two(&world, &topics, &hosts, 1);
+        let mut leader = one_of_two(&world, &topics, &hosts, 0);
+        let mut lines = BufReader::new(leader.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let said = lines.find_map(|line| line.split("http://").nth(1).map(str::to_owned));
+        let address = said.expect("it says where it listens");
+        let mut send = || {
+            // The second partition is the follower's. Each has one of the other's again.
+            for partition in 0..2 {
+                let again = (sent > 0).then(|| sent - 1);
+                let own = sent..sent + 150;
+                topics.send(partition, &own.chain(again).map(|n| sale(n, 1)).collect::<Vec<_>>());
+                sent += 150;
+            }
+        };
+        send();
+        wait_until("the other process reads", || read_elsewhere(&address) > 0);
+        send();
+        let mut processes = [leader, follower];
+        processes[victim].kill().unwrap();
+        processes[victim].wait().unwrap();
+        let other = &mut processes[1 - victim];
+        let mut code = None;
+        wait_until("the other stops", || {
+            code = other.try_wait().unwrap().map(|status| status.code());
+            code.is_some()
+        });
+        assert_eq!(code, Some(Some(1)), "killed: {victim}");
+    }
+    let off = Snapshots::off();
+    let among = Among::start(&world, &topics, 2, &off);
+    let answers = among.answers();
+    let (records, accepted, duplicates, rejected) = &answers.1;
+    assert_eq!((*accepted, *duplicates, rejected.len()), (sent as u64, records - sent as u64, 0));
+    assert!(*duplicates > 0, "{answers:?}, {} read elsewhere", among.elsewhere());
+    no_difference(&among.pipeline);
+    among.close();
+    let among = Among::start(&world, &topics, 1, &off);
+    assert_eq!(among.answers(), answers);
     among.close();
 }
