@@ -8,13 +8,14 @@
 //! | `rewrite` | casts and operators whose meaning depends on types |
 //! | `call` | a function of ours as DataFusion calls it |
 //! | `guarded` | functions of DataFusion that get a bound |
-//! | `array`, `cast`, `numeric`, `text`, `format`, `datetime`, `interval`, `calendar`, `template`, `picture`, `json` | the functions |
+//! | `array`, `slice`, `cast`, `numeric`, `exact`, `text`, `format`, `datetime`, `interval`, `calendar`, `template`, `picture`, `json` | the functions |
 mod array;
 mod calendar;
 mod call;
 mod cast;
 pub(crate) mod checked;
 mod datetime;
+mod exact;
 mod format;
 mod guarded;
 mod interval;
@@ -23,6 +24,7 @@ mod numeric;
 mod operators;
 mod picture;
 mod rewrite;
+mod slice;
 mod sql_type;
 mod syntax;
 mod template;
@@ -113,6 +115,7 @@ pub(crate) fn analyzer() -> Analyzer {
 fn functions() -> Vec<ScalarUDF> {
     let lists = [
         array::functions(),
+        slice::functions(),
         numeric::functions(),
         text::functions(),
         format::functions(),

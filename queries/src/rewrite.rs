@@ -15,11 +15,13 @@
 //! | `paired` | (a, b) IN (SELECT ..): written as EXISTS |
 //! | `rows` | (a, b) < (c, d) and ROW(a, b) IS NULL: written value by value |
 //! | `spellings` | OVERLAPS, COLLATE, `num_nulls` and the like |
+//! | `calls` | `mod`, `date_part`, `ANY` of a list, slices: written with others |
 //! | `borrowed` | functions of Flink, where nothing has their name |
 //! | `whole` | a table's name for its whole row, where no column has it |
 //! | `clock` | current_date, localtimestamp and the like: written with now() |
 //! | [`functions`] | CREATE FUNCTION .. LANGUAGE SQL: written out where they are called |
 pub(crate) mod borrowed;
+mod calls;
 mod clock;
 mod collected;
 pub mod ddl;
@@ -60,6 +62,9 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DeclareError> {
         values::rewrite(&mut query.body);
+        for table in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+            values::as_ints(&mut table.query.body);
+        }
         ControlFlow::Continue(())
     }
 
@@ -70,6 +75,9 @@ impl VisitorMut for Rewriter {
             return ControlFlow::Break(DeclareError::Unsupported(
                 "TABLESAMPLE takes rows by chance: keep those where a hash of their key is small, such as WHERE ascii(md5(id)) % 10 = 0".into(),
             ));
+        }
+        if let TableFactor::Derived { subquery, .. } = factor {
+            values::as_ints(&mut subquery.body);
         }
         flow(windowing::rewrite(factor).and_then(|()| elements::in_from(factor)))
     }
@@ -87,6 +95,7 @@ impl VisitorMut for Rewriter {
         for item in &mut select.projection {
             clock::name(item);
             spellings::name(item);
+            calls::name(item);
             if let ControlFlow::Break(why) = flow(elements::in_list(item)) {
                 return ControlFlow::Break(why);
             }
@@ -98,6 +107,7 @@ impl VisitorMut for Rewriter {
         let rewritten = clock::rewrite(expr)
             .and_then(|()| collected::rewrite(expr))
             .and_then(|()| spellings::rewrite(expr))
+            .and_then(|()| calls::rewrite(expr))
             .and_then(|()| paired::rewrite(expr))
             .and_then(|()| excluded::rewrite(expr))
             .and_then(|()| hypothetical::rewrite(expr));

@@ -119,6 +119,17 @@ pub fn value(column: &dyn Array, i: usize) -> Option<Value<'_>> {
 
 /// Writes a cell as PostgreSQL prints it (`{1,2}`, `(1,a)`); nothing for NULL.
 pub fn write_text(column: &dyn Array, i: usize, out: &mut String) {
+    // A single precision has its exponent from fewer digits on.
+    if let Some(reals) = column.as_primitive_opt::<Float32Type>()
+        && reals.is_valid(i)
+        && reals.value(i).is_finite()
+        && reals.value(i).abs() >= 1e6
+    {
+        let text = format!("{:e}", reals.value(i));
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        _ = write!(out, "{mantissa}e+{exponent:0>2}");
+        return;
+    }
     if let Some(value) = value(column, i) {
         return value.write_text(out);
     }

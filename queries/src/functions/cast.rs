@@ -1,5 +1,6 @@
 //! Casts as PostgreSQL does them: numbers round, text is trimmed and read, everything prints.
 use super::call::{Kind, Takes, fail, native_to, strict};
+use super::exact;
 use arrow::array::*;
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::*;
@@ -17,6 +18,8 @@ pub(super) fn function(from: &DataType, to: &DataType) -> Option<ScalarUDF> {
         (Dictionary(_, values), _) => function(values, to),
         (Decimal128(_, s), to) if to.is_integer() && *s > 0 => form("round_to_integer", decimal_to_integer),
         (Float32 | Float64, to) if to.is_integer() => form("round_to_integer", float_to_integer),
+        (Decimal128(..), Float32 | Float64) => form("to_float", exact::decimal_to_float),
+        (Float32 | Float64, Decimal128(..)) => form("to_numeric", exact::float_to_decimal),
         (Timestamp(a, _), Timestamp(b, _)) if a > b => form("round_timestamp", rounded),
         (Utf8 | LargeUtf8 | Utf8View, Utf8 | LargeUtf8 | Utf8View | Dictionary(..) | Null) => None,
         (Utf8 | LargeUtf8 | Utf8View, _) => form("from_text", from_text),

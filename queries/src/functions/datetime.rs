@@ -161,11 +161,13 @@ fn shortened(unit: &str, v: IntervalMonthDayNano) -> Result<IntervalMonthDayNano
 }
 
 /// `EXTRACT(field FROM ..)`: a decimal with the digits that PostgreSQL shows.
-pub(super) fn part(field: &str) -> ScalarUDF {
+pub(super) fn part(field: &str, of: &DataType) -> ScalarUDF {
     let to = match field {
+        // Nothing is finer than a day there.
+        "epoch" if *of == DataType::Date32 => WHOLE,
         "second" | "seconds" | "epoch" => DataType::Decimal128(24, 6),
         "millisecond" | "milliseconds" | "msec" | "ms" => DataType::Decimal128(24, 3),
-        _ => DataType::Decimal128(20, 0),
+        _ => WHOLE,
     };
     native_to("extract", Takes::Forms(&[&[Kind::Text, Kind::Any]]), to, parts)
 }
@@ -190,7 +192,10 @@ fn parts(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
         _ => {
             let times = cast(from, &TIMESTAMP)?;
             let times = times.as_primitive::<TimestampNanosecondType>();
-            strict(columns, rows, |i| part_of(fields.value(i), times.value(i)).map(Some))?
+            let unit = |field: &str| if field == "epoch" && *to == WHOLE { 1_000_000 } else { 1 };
+            strict(columns, rows, |i| {
+                Ok(Some(part_of(fields.value(i), times.value(i))? / unit(fields.value(i))))
+            })?
         }
     };
     Ok(Arc::new(found.into_iter().collect::<Decimal128Array>().with_data_type(to.clone())))
@@ -247,6 +252,9 @@ fn part_of_interval(field: &str, v: IntervalMonthDayNano) -> Result<i128> {
         _ => return unknown(field),
     }))
 }
+
+/// The type of parts that are whole.
+const WHOLE: DataType = DataType::Decimal128(20, 0);
 
 /// `date - date`.
 pub(super) fn days_between() -> ScalarUDF {

@@ -23,6 +23,13 @@ impl ExprPlanner for Operators {
             BinaryOperator::Minus => Some(Operator::Minus),
             _ => None,
         };
+        let (left, right) = match &operator {
+            Some(sign @ (Operator::Plus | Operator::Minus)) => (
+                as_time(left.clone(), &right, *sign, true, schema),
+                as_time(right, &left, *sign, false, schema),
+            ),
+            _ => (left, right),
+        };
         if let (Some(operator), Ok(a), Ok(b)) = (operator, left.get_type(schema), right.get_type(schema))
             && let Some(found) = datetimes(&left, &a, operator, &right, &b)
         {
@@ -135,6 +142,23 @@ fn as_number(literal: Expr, beside: &Expr, schema: &DFSchema) -> Expr {
         }
         _ => literal,
     }
+}
+
+/// A text that is written beside a time: a time of its kind, where two such have a difference, else an interval.
+fn as_time(literal: Expr, beside: &Expr, sign: Operator, is_left: bool, schema: &DFSchema) -> Expr {
+    if !matches!(&literal, Expr::Literal(ScalarValue::Utf8(Some(_)), _)) {
+        return literal;
+    }
+    let differs = sign == Operator::Minus;
+    let interval = DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano);
+    let to = match beside.get_type(schema) {
+        Ok(time @ DataType::Timestamp(..)) if differs => time,
+        Ok(time @ (DataType::Date32 | DataType::Time64(_))) if differs => time,
+        Ok(DataType::Timestamp(..)) if !is_left || !differs => interval,
+        Ok(DataType::Interval(_)) => interval,
+        _ => return literal,
+    };
+    cast_to(literal, to)
 }
 
 /// A text that is written beside an array: an array of that type.

@@ -7,7 +7,7 @@ pub(crate) use numbers::common as common_number;
 
 use super::call::{TIMESTAMP, instant};
 use super::operators::holds_json;
-use super::{cast, datetime, interval, json, numeric, text};
+use super::{cast, datetime, exact, interval, json, numeric, sql_type, text};
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
@@ -30,9 +30,13 @@ impl FunctionRewrite for PostgreSql {
         // An expression over columns that are elsewhere (correlated) keeps DataFusion's meaning where its type is unknown.
         let new = match &expr {
             Expr::Cast(cast) => match cast.expr.get_type(schema) {
-                Ok(from) => {
-                    cast::function(&from, cast.field.data_type()).map(|f| call(f, vec![*cast.expr.clone()]))
+                Ok(from) => match cast.field.metadata().contains_key(sql_type::ANY_SCALE) {
+                    true => numbers::as_numeric(&cast.expr, &from),
+                    false => None,
                 }
+                .or_else(|| {
+                    cast::function(&from, cast.field.data_type()).map(|f| call(f, vec![*cast.expr.clone()]))
+                }),
                 Err(_) => None,
             },
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
@@ -66,6 +70,14 @@ impl FunctionRewrite for PostgreSql {
             Expr::Negative(inner) => match inner.get_type(schema) {
                 Ok(DataType::Interval(_)) => {
                     Some(call(interval::times(), vec![*inner.clone(), literal_float(-1.0)]))
+                }
+                Ok(of) if of.is_integer() && overflow::constant(inner).is_none() => {
+                    let zero = Expr::Literal(ScalarValue::new_zero(&of)?, None);
+                    Some(Expr::BinaryExpr(BinaryExpr::new(Box::new(zero), Operator::Minus, inner.clone())))
+                }
+                Ok(of) if of.is_integer() => {
+                    overflow::refuse(&expr, schema)?;
+                    None
                 }
                 Ok(of) if is_float(&of) && !matches!(**inner, Expr::Literal(..)) => {
                     Some(call(numeric::float_negative(of), vec![*inner.clone()]))
@@ -268,7 +280,7 @@ fn scalar(function: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> 
                         }
                         _ => from.clone(),
                     };
-                    Some(call(datetime::part(&field), vec![text, from]))
+                    Some(call(datetime::part(&field, &from_type), vec![text, from]))
                 }
                 _ => None,
             }
@@ -311,6 +323,39 @@ fn scalar(function: &ScalarFunction, schema: &DFSchema) -> Result<Option<Expr>> 
             let mut arguments = arguments.clone();
             arguments[2] = call(text::replacement(), vec![by.clone()]);
             Some(Expr::ScalarFunction(ScalarFunction::new_udf(function.func.clone(), arguments)))
+        }
+        ("abs", [number]) => match number.get_type(schema) {
+            Ok(DataType::Int64) if overflow::is_int(number) => {
+                let int = cast_to(number.clone(), DataType::Int32);
+                Some(call(exact::integer_abs(DataType::Int32), vec![int]))
+            }
+            Ok(of) if of.is_integer() && !of.is_unsigned_integer() => {
+                Some(call(exact::integer_abs(of), vec![number.clone()]))
+            }
+            _ => None,
+        },
+        ("ceil" | "floor" | "trunc", [number, places @ ..]) if places.len() < 2 => {
+            let how = match function.func.name() {
+                "ceil" => exact::Cut::Up,
+                "floor" => exact::Cut::Down,
+                _ => exact::Cut::ToZero,
+            };
+            let places = match places {
+                [] => Some(0),
+                [Expr::Literal(ScalarValue::Int64(Some(places)), _)] => Some(*places),
+                [Expr::Negative(inner)] => match inner.as_ref() {
+                    Expr::Literal(ScalarValue::Int64(Some(places)), _) => places.checked_neg(),
+                    _ => None,
+                },
+                _ => None,
+            };
+            match (number.get_type(schema), places.and_then(|places| i8::try_from(places).ok())) {
+                (Ok(DataType::Decimal128(digits, scale)), Some(places)) if (-37..=37).contains(&places) => {
+                    let after = Expr::Literal(ScalarValue::Int64(Some(places.into())), None);
+                    Some(call(exact::cut(how, (digits, scale), places), vec![number.clone(), after]))
+                }
+                _ => None,
+            }
         }
         ("round", [number]) if number.get_type(schema).is_ok_and(|t| is_float(&t)) => {
             Some(call(numeric::round_even(), vec![number.clone()]))

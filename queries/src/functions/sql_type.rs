@@ -8,6 +8,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 use std::sync::Arc;
 
+/// Marks the type of a cast that says no precision.
+pub(super) const ANY_SCALE: &str = "tallyflow.any_scale";
+
 /// Digits of a NUMERIC without precision, and how many of them are after the point.
 const NUMERIC: (u8, i8) = (38, 10);
 
@@ -116,6 +119,11 @@ pub(super) struct Types;
 impl TypePlanner for Types {
     fn plan_type_field(&self, sql: &SqlType) -> Result<Option<FieldRef>> {
         // What is not known here is DataFusion's to refuse, and so are the types it has more of.
-        Ok(sql_type(sql).ok().map(|data_type| Arc::new(Field::new("", data_type, true))))
+        let any = matches!(sql, SqlType::Numeric(size) | SqlType::Decimal(size) | SqlType::Dec(size) if *size == ExactNumberInfo::None);
+        let field = |data_type| match any {
+            true => Field::new("", data_type, true).with_metadata([(ANY_SCALE.into(), String::new())].into()),
+            false => Field::new("", data_type, true),
+        };
+        Ok(sql_type(sql).ok().map(|data_type| Arc::new(field(data_type))))
     }
 }

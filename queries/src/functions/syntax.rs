@@ -1,8 +1,9 @@
 //! Forms of PostgreSQL that DataFusion's planner does not know, written as calls of functions it knows.
 use crate::walk;
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator, Value, VisitMut,
+    ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator,
+    Value, VisitMut,
 };
 use std::ops::ControlFlow;
 
@@ -69,6 +70,9 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
         Expr::Cast {
             kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, format: None, ..
         } => {
+            if let Some(new) = written(expr, data_type) {
+                return Some(new);
+            }
             let name = match data_type {
                 DataType::JSON => "json",
                 DataType::JSONB => "jsonb",
@@ -116,6 +120,33 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
         }
         _ => None,
     }
+}
+
+/// A literal that is cast: a number to a float by its digits, an array of arrays to its own type.
+fn written(expr: &Expr, to: &DataType) -> Option<Expr> {
+    let Expr::Value(value) = expr else { return None };
+    let (text, data_type) = match (&value.value, to) {
+        (
+            Value::Number(number, _),
+            DataType::Real
+            | DataType::Float4
+            | DataType::Float8
+            | DataType::DoublePrecision
+            | DataType::Double(_)
+            | DataType::Float(_),
+        ) => (number.to_string(), to.clone()),
+        (Value::SingleQuotedString(text), DataType::Array(ArrayElemTypeDef::SquareBracket(of, size)))
+            if !matches!(of.as_ref(), DataType::Array(_)) =>
+        {
+            let deeper = text.trim_start().bytes().filter(|b| *b != b' ').take_while(|b| *b == b'{').count();
+            let list = |of| DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(of), *size));
+            let all = (1..deeper).fold(to.clone(), |of, _| list(of));
+            (text.clone(), (deeper > 1).then_some(all)?)
+        }
+        _ => return None,
+    };
+    let expr = Box::new(string(&text));
+    Some(Expr::Cast { kind: CastKind::Cast, expr, data_type, array: false, format: None })
 }
 
 /// `make_interval(days => 10)` with every argument in its place.

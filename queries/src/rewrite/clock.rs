@@ -6,10 +6,15 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident, SelectItem};
 /// What a call means, by its name.
 fn meaning(name: &str) -> Option<&'static str> {
     Some(match name {
-        "now" | "current_timestamp" | "transaction_timestamp" | "statement_timestamp" | "proctime" => "now()",
+        "now"
+        | "current_timestamp"
+        | "transaction_timestamp"
+        | "statement_timestamp"
+        | "clock_timestamp"
+        | "proctime" => "now()",
         "localtimestamp" => "CAST(now() AS TIMESTAMP)",
         "current_date" => "CAST(now() AS DATE)",
-        "localtime" | "current_time" => "CAST(now() AS TIME)",
+        "localtime" => "CAST(now() AS TIME)",
         _ => return None,
     })
 }
@@ -23,6 +28,13 @@ fn name_of(expr: &Expr) -> Option<String> {
 
 /// Rewrites a call.
 pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
+    if let Expr::Function(call) = expr
+        && function_name(&call.name) == "current_time"
+    {
+        return Err(DeclareError::Unsupported(
+            "current_time has a zone, and a TIME here has none: write localtime, or CAST(now() AT TIME ZONE 'Europe/Berlin' AS TIME)".into(),
+        ));
+    }
     match name_of(expr).as_deref().and_then(meaning) {
         Some("now()") if expr.to_string() == "now()" => Ok(()),
         Some(text) => {

@@ -2,7 +2,7 @@
 //! there is no NaN, no infinity and no large number. Times of different units are made equal, which DataFusion leaves alone.
 use super::{is_decimal, is_float};
 use arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Between, Case, InList, ScalarFunction};
 use datafusion::logical_expr::type_coercion::other::get_coerce_type_for_case_expression;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast as cast_to};
@@ -94,4 +94,25 @@ pub(crate) fn common(types: &[DataType]) -> Option<DataType> {
     let first = types.iter().find(|t| time(t))?;
     let times = types.iter().all(|t| time(t) || t.is_null());
     (times && types.iter().any(|t| time(t) && t != first)).then_some(DataType::Time64(TimeUnit::Nanosecond))
+}
+
+/// A number that is cast to NUMERIC without a precision: it keeps the digits it has.
+pub(super) fn as_numeric(expr: &Expr, from: &DataType) -> Option<Expr> {
+    let whole = |digits| Some(cast_to(expr.clone(), DataType::Decimal128(digits, 0)));
+    match (expr, from) {
+        (_, DataType::Int8 | DataType::Int16 | DataType::Int32) => whole(10),
+        (_, DataType::Int64) => whole(20),
+        (_, DataType::Decimal128(..)) => Some(expr.clone()),
+        (Expr::Literal(ScalarValue::Utf8(Some(text)), _), _) => {
+            let text = text.trim();
+            let (before, after) = text.split_once('.').unwrap_or((text, ""));
+            let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+            let before = before.strip_prefix(['-', '+']).unwrap_or(before);
+            let fits = before.len() + after.len() <= 38 && digits(before) && digits(after);
+            let scale = i8::try_from(after.len()).ok().filter(|_| fits && text.len() > after.len() + 1)?;
+            let read = super::super::cast::function(from, &DataType::Decimal128(38, scale))?;
+            Some(super::call(read, vec![expr.clone()]))
+        }
+        _ => None,
+    }
 }

@@ -27,14 +27,14 @@ pub(super) fn is_int(expr: &Expr) -> bool {
         Expr::Cast(cast) => matches!(cast.field.data_type(), DataType::Int16 | DataType::Int32),
         Expr::Negative(inner) => is_int(inner),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            let same = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply);
+            let same = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide);
             same && is_int(left) && is_int(right)
         }
         _ => false,
     }
 }
 
-fn constant(expr: &Expr) -> Option<i128> {
+pub(super) fn constant(expr: &Expr) -> Option<i128> {
     Some(match expr {
         Expr::Literal(value, _) => match value {
             ScalarValue::Int8(Some(v)) => (*v).into(),
@@ -51,6 +51,7 @@ fn constant(expr: &Expr) -> Option<i128> {
                 Operator::Plus => a.checked_add(b)?,
                 Operator::Minus => a.checked_sub(b)?,
                 Operator::Multiply => a.checked_mul(b)?,
+                Operator::Divide => a.checked_div(b)?,
                 _ => return None,
             }
         }
