@@ -6,8 +6,8 @@ pub mod system;
 pub use journal::Change;
 
 use crate::declare::{self, Kind, Statement};
-use crate::lower::json;
 use crate::lower::planner::{Relation, Relations};
+use crate::lower::told;
 use crate::lower::{self, Compiled};
 use crate::rewrite::functions::{self, Function, Functions};
 use crate::{DeclareError, api::host::QueryKind};
@@ -363,18 +363,18 @@ impl Catalogue {
                     Mode::Changes { key } => key.clone(),
                     Mode::Append | Mode::Latest { .. } => vec![],
                 };
-                let json = json::declared(&entry.sql);
-                Relation { schema: mapping.table.schema.clone(), query: None, key, json }
+                let told = told::declared(&entry.sql);
+                Relation { schema: mapping.table.schema.clone(), query: None, key, told }
             }
             Declared::View { query, .. } => {
                 let schema: Schema = query.schema().as_arrow().clone();
                 // It is planned with its query in its place, which says it.
                 let query = Some(query.as_ref().clone());
-                Relation { schema: Arc::new(schema), query, key: vec![], json: json::Known::default() }
+                Relation { schema: Arc::new(schema), query, key: vec![], told: told::Known::default() }
             }
             Declared::MaterializedView(compiled) => {
-                let json = json::columns(&compiled.logical, known);
-                Relation { schema: compiled.view.schema.clone(), query: None, key: vec![], json }
+                let told = told::columns(&compiled.logical, known);
+                Relation { schema: compiled.view.schema.clone(), query: None, key: vec![], told }
             }
         };
         for entry in &self.entries {

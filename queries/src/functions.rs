@@ -31,9 +31,10 @@ mod template;
 mod text;
 
 pub(crate) use json::{Part, json_form, parts};
-pub(crate) use json::{concat as json_concat, held as json_held, to_jsonb};
+pub(crate) use json::{concat as json_concat, held as json_held, key as json_key, to_jsonb};
 pub(crate) use operators::holds_json;
 pub(crate) use rewrite::{common_number, orders};
+pub(crate) use text::{padded, uuid_in};
 
 /// What intervals are compared and summed by.
 pub(crate) mod spans {

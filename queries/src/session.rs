@@ -81,6 +81,8 @@ pub struct Description {
     pub columns: Option<SchemaRef>,
     /// The types of `$1`, `$2` and so on, as far as they are known.
     pub parameters: Vec<Option<DataType>>,
+    /// What those are that are texts here and have a type of their own in PostgreSQL: `uuid`, `jsonb`, `varchar:8` and so on.
+    pub told: Vec<Option<String>>,
 }
 
 /// What one statement may use; what needs more is stopped, and others go on.
@@ -173,7 +175,7 @@ impl Session {
     }
 
     fn described(&self, sql: &str) -> Result<Description, DeclareError> {
-        let nothing = Description { columns: None, parameters: vec![] };
+        let nothing = Description { columns: None, parameters: vec![], told: vec![] };
         match self.pieces(sql)?.pop().map(|piece| piece.act) {
             Some(Act::Select(query, _)) => self.0.describe(*query),
             Some(Act::Explain(_)) => Ok(Description { columns: Some(text_schema("QUERY PLAN")), ..nothing }),

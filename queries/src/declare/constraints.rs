@@ -249,7 +249,7 @@ fn condition(table: &str, name: &str, expr: &Expr, schema: &SchemaRef) -> Result
     if asks.is_break() {
         return refused("a subquery");
     }
-    let relation = Relation { schema: schema.clone(), query: None, key: vec![], json: Default::default() };
+    let relation = Relation { schema: schema.clone(), query: None, key: vec![], told: Default::default() };
     let relations: Relations = [(table.to_owned(), Arc::new(relation))].into();
     let query = text::query(&format!("SELECT ({expr}) FROM \"{}\"", table.replace('"', "\"\"")))?;
     let plan = planner::plan(*query, &relations)?;

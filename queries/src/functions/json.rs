@@ -2,6 +2,7 @@
 mod build;
 mod change;
 mod document;
+mod order;
 
 use super::call::{Kind, Takes, fail, native, strict};
 use super::cast;
@@ -12,6 +13,7 @@ pub(crate) use build::{held, to_jsonb};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use document::{Document, element_of, key_of, parse, unquoted};
+pub(crate) use order::key;
 use std::sync::Arc;
 
 /// The functions of this file that are called by name.
@@ -49,6 +51,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     found.push(native("jsonb_set", SET, text, |c, n, _| set(c, n)));
     found.extend([has_key(), has_any(), has_all(), contains(), concat(), without(), without_path()]);
     found.extend(build::functions());
+    found.push(key());
     found
 }
 

@@ -85,7 +85,7 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
                         CharacterLength::IntegerLength { length, .. } => *length,
                         CharacterLength::Max => return None,
                     };
-                    return Some(cut(expr, length));
+                    return Some(called("__varchar", vec![cut(expr, length), number(length)]));
                 }
                 // Blanks at the end of a CHAR are no part of it, and are not kept.
                 DataType::Char(length) | DataType::Character(length) => {
@@ -94,7 +94,8 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
                         Some(CharacterLength::IntegerLength { length, .. }) => *length,
                         Some(CharacterLength::Max) => return None,
                     };
-                    return Some(called("rtrim", vec![cut(expr, length), string(" ")]));
+                    let cut = called("rtrim", vec![cut(expr, length), string(" ")]);
+                    return Some(called("__bpchar", vec![cut, number(length)]));
                 }
                 _ => return None,
             };
@@ -209,8 +210,11 @@ fn take(expr: &mut Expr) -> Expr {
 
 /// The first characters of a text.
 fn cut(expr: &mut Expr, length: u64) -> Expr {
-    let number = Value::Number(length.to_string(), false);
-    called("left", vec![text(take(expr)), Expr::Value(number.into())])
+    called("left", vec![text(take(expr)), number(length)])
+}
+
+fn number(value: u64) -> Expr {
+    Expr::Value(Value::Number(value.to_string(), false).into())
 }
 
 fn string(text: &str) -> Expr {

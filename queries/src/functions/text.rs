@@ -12,12 +12,12 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     let text = |_: &[DataType]| DataType::Utf8;
     let pad = Takes::Forms(&[&[Text, Integer], &[Text, Integer, Text]]);
     vec![
-        native("lpad", pad, text, |c, n, _| padded(c, n, "lpad")),
-        native("rpad", pad, text, |c, n, _| padded(c, n, "rpad")),
+        native("lpad", pad, text, |c, n, _| padded_by(c, n, "lpad")),
+        native("rpad", pad, text, |c, n, _| padded_by(c, n, "rpad")),
         native("upper", Takes::Forms(&[&[Text]]), text, |c, n, _| cased(c, n, &char::to_uppercase)),
         native("lower", Takes::Forms(&[&[Text]]), text, |c, n, _| cased(c, n, &char::to_lowercase)),
         native("repeat", Takes::Forms(&[&[Text, Integer]]), text, repeat),
-        native("uuid_in", Takes::Forms(&[&[Text]]), text, uuid),
+        uuid_in(),
         native(
             "ascii",
             Takes::Forms(&[&[Text]]),
@@ -47,6 +47,10 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         native("regexp_match", Takes::Forms(&[&[Text, Text], &[Text, Text, Text]]), |_| texts(), first_match),
         substring(),
         starts_with(),
+        // What a text was cast to, for those who ask for its type.
+        native("__varchar", Takes::Forms(&[&[Text, Integer]]), text, |c, _, _| Ok(c[0].clone())),
+        native("__bpchar", Takes::Forms(&[&[Text, Integer]]), text, |c, _, _| Ok(c[0].clone())),
+        padded(),
     ]
 }
 
@@ -75,7 +79,7 @@ fn cased<I: ExactSizeIterator<Item = char>>(
     answer(strict(columns, rows, |i| Ok(Some(text(columns, 0).value(i).chars().map(one).collect())))?)
 }
 
-fn padded(columns: &[ArrayRef], rows: usize, name: &str) -> Result<ArrayRef> {
+fn padded_by(columns: &[ArrayRef], rows: usize, name: &str) -> Result<ArrayRef> {
     answer(strict(columns, rows, |i| {
         let input = text(columns, 0).value(i);
         let length = usize::try_from(number(columns, 1).value(i)).unwrap_or(0);
@@ -112,6 +116,11 @@ fn replace(columns: &[ArrayRef], rows: usize, _to: &DataType) -> Result<ArrayRef
         bounded("replace", input.len().saturating_add(found.saturating_mul(to.len())))?;
         Ok(Some(input.replace(from, to)))
     })?)
+}
+
+/// A text as a uuid.
+pub(crate) fn uuid_in() -> ScalarUDF {
+    native("uuid_in", Takes::Forms(&[&[Kind::Text]]), |_| DataType::Utf8, uuid)
 }
 
 /// A uuid in its one form; braces and missing hyphens are accepted as PostgreSQL does.
@@ -258,6 +267,12 @@ pub(super) fn byte_length() -> ScalarUDF {
             Ok(Arc::new(found.into_iter().collect::<Int32Array>()))
         },
     )
+}
+
+/// A `char(n)` with the blanks at its end.
+pub(crate) fn padded() -> ScalarUDF {
+    let takes = Takes::Forms(&[&[Kind::Text, Kind::Integer]]);
+    native("__padded", takes, |_| DataType::Utf8, |c, n, _| padded_by(c, n, "char"))
 }
 
 /// `text ^@ prefix`.

@@ -237,7 +237,7 @@ fn with_clock(input: LogicalPlan, list: Vec<Expr>, alias: &str) -> Result<(Logic
         schema: clock_schema(),
         query: None,
         key: vec![],
-        json: Default::default(),
+        told: Default::default(),
     });
     let scan = LogicalPlanBuilder::scan(CLOCK, source, None)?.build()?;
     let computed = computed.into_iter().enumerate().map(|(i, expr)| {

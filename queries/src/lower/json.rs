@@ -1,62 +1,14 @@
-//! Which columns are json, which is text to DataFusion: followed through a query's plan, since `||`, `jsonb_agg` and the functions that
-//! build documents mean something else for them.
+//! What operators and functions mean for the texts that PostgreSQL has types for: `||`, `jsonb_agg` and the functions that build
+//! documents take json for documents, jsonb is compared by value, and blanks at the end of a `char(n)` do not count.
 use super::planner::Relations;
-use super::recursive::held;
-use crate::functions::{holds_json, json_concat, json_held, to_jsonb};
-use arrow::datatypes::DataType as ArrowType;
+use super::told::{Kind, is_text_of, of};
+use crate::functions::{json_concat, json_held, json_key, orders, padded, to_jsonb, uuid_in};
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::expr::{Between, Case, InList, Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator};
-use datafusion::sql::parser::Statement as Parsed;
-use datafusion::sql::sqlparser::ast::{DataType, Statement};
-
-/// What a text is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Json,
-    Text,
-    /// It may be either.
-    Unclear,
-}
-
-/// The columns of a relation that are json, and those that may be.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Known {
-    json: Vec<usize>,
-    unclear: Vec<usize>,
-}
-
-/// Those of a table, from its declaration.
-pub(crate) fn declared(sql: &str) -> Known {
-    if !sql.to_ascii_lowercase().contains("json") {
-        return Known::default();
-    }
-    let statement = crate::declare::text::statements(sql).ok().and_then(|mut list| list.pop());
-    let columns = match statement.map(|(statement, _)| statement) {
-        Some(Parsed::Statement(inner)) => match *inner {
-            Statement::CreateTable(create) => create.columns,
-            _ => vec![],
-        },
-        _ => vec![],
-    };
-    let is_json = |of: &DataType| matches!(of, DataType::JSON | DataType::JSONB);
-    let places = columns.iter().enumerate().filter(|(_, column)| is_json(&column.data_type));
-    Known { json: places.map(|(place, _)| place).collect(), unclear: vec![] }
-}
-
-/// Those of a query.
-pub(crate) fn columns(plan: &LogicalPlan, relations: &Relations) -> Known {
-    let mut known = Known::default();
-    for column in 0..plan.schema().fields().len() {
-        match of_column(plan, column, relations) {
-            Kind::Json => known.json.push(column),
-            Kind::Unclear => known.unclear.push(column),
-            Kind::Text => {}
-        }
-    }
-    known
-}
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, cast as cast_to, lit};
 
 /// The plan in which documents are documents.
 pub(super) fn said(plan: LogicalPlan, relations: &Relations) -> Result<LogicalPlan> {
@@ -71,7 +23,8 @@ pub(super) fn said(plan: LogicalPlan, relations: &Relations) -> Result<LogicalPl
         return Ok(plan);
     }
     let said = plan.transform_up_with_subqueries(|node| {
-        let inputs: Vec<LogicalPlan> = node.inputs().into_iter().cloned().collect();
+        let below: Vec<LogicalPlan> = node.inputs().into_iter().cloned().collect();
+        let inputs: Vec<&LogicalPlan> = below.iter().collect();
         let names = NamePreserver::new(&node);
         let changed = node.map_expressions(|expr| {
             let name = names.save(&expr);
@@ -97,23 +50,121 @@ const BUILDERS: [&str; 7] = [
     "jsonb_build_array",
 ];
 const VALUE: &str = "__json_value";
+/// Functions that see the blanks at the end of a `char(n)`.
+const PADDED: [&str; 3] = ["octet_length", "concat", "concat_ws"];
+
+/// Whether it compares, NULL with NULL too.
+fn compared(op: Operator) -> bool {
+    orders(op) || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom)
+}
+
+/// Whether it matches a pattern.
+fn matched(op: Operator) -> bool {
+    use Operator::{
+        ILikeMatch, LikeMatch, NotILikeMatch, NotLikeMatch, RegexIMatch, RegexMatch, RegexNotIMatch,
+        RegexNotMatch,
+    };
+    matches!(
+        op,
+        RegexMatch
+            | RegexIMatch
+            | RegexNotMatch
+            | RegexNotIMatch
+            | LikeMatch
+            | ILikeMatch
+            | NotLikeMatch
+            | NotILikeMatch
+    )
+}
 
 fn is_candidate(expr: &Expr) -> bool {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { op: Operator::StringConcat, .. }) => true,
-        Expr::ScalarFunction(call) => call.name() == VALUE || BUILDERS.contains(&call.name()),
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => {
+            *op == Operator::StringConcat || compared(*op) || matched(*op)
+        }
+        Expr::InList(_) | Expr::Between(_) | Expr::Like(_) | Expr::SimilarTo(_) | Expr::Cast(_) => true,
+        Expr::ScalarFunction(call) => {
+            call.name() == VALUE
+                || call.name() == "nullif"
+                || BUILDERS.contains(&call.name())
+                || PADDED.contains(&call.name())
+        }
         _ => false,
     }
 }
 
-fn meant(expr: Expr, inputs: &[LogicalPlan], relations: &Relations) -> Transformed<Expr> {
+fn meant(expr: Expr, inputs: &[&LogicalPlan], relations: &Relations) -> Transformed<Expr> {
     let kind = |expr: &Expr| of(expr, inputs, relations);
+    let long = |expr: Expr| match kind(&expr) {
+        Kind::Bpchar(length) => padded().call(vec![expr, lit(i64::from(length))]),
+        _ => expr,
+    };
     match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compared(op) => {
+            let sides = alike(vec![*left, *right], &kind);
+            sides.update_data(|sides| match <[Expr; 2]>::try_from(sides) {
+                Ok([left, right]) => Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))),
+                Err(_) => unreachable!("two sides stay two"),
+            })
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if matched(op) && matches!(kind(&left), Kind::Bpchar(_)) =>
+        {
+            Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(Box::new(long(*left)), op, right)))
+        }
+        // A number of a document is rounded; a text of digits would not be read.
+        Expr::Cast(cast) if cast.field.data_type().is_integer() && kind(&cast.expr) == Kind::Jsonb => {
+            let number = cast_to(*cast.expr, DataType::Decimal128(38, 10));
+            Transformed::yes(cast_to(number, cast.field.data_type().clone()))
+        }
+        Expr::ScalarFunction(mut call) if call.name() == "nullif" && call.args.len() == 2 => {
+            let first = call.args[0].clone();
+            let sides = alike(std::mem::take(&mut call.args), &kind);
+            let jsonb = kind(&first) == Kind::Jsonb;
+            sides.update_data(|sides| match <[Expr; 2]>::try_from(sides) {
+                Ok([a, b]) if jsonb => {
+                    let same = (Box::new(a.eq(b)), Box::new(lit(ScalarValue::Utf8(None))));
+                    Expr::Case(Case::new(None, vec![same], Some(Box::new(first))))
+                }
+                Ok([a, b]) => Expr::ScalarFunction(ScalarFunction { args: vec![a, b], ..call }),
+                Err(_) => unreachable!("two sides stay two"),
+            })
+        }
+        Expr::InList(InList { expr, list, negated }) => {
+            let mut parts = vec![*expr];
+            parts.extend(list);
+            alike(parts, &kind).update_data(|mut parts| {
+                let expr = Box::new(parts.remove(0));
+                Expr::InList(InList { expr, list: parts, negated })
+            })
+        }
+        Expr::Between(Between { expr, negated, low, high }) => {
+            let parts = alike(vec![*expr, *low, *high], &kind);
+            parts.update_data(|parts| match <[Expr; 3]>::try_from(parts) {
+                Ok([expr, low, high]) => {
+                    Expr::Between(Between::new(Box::new(expr), negated, Box::new(low), Box::new(high)))
+                }
+                Err(_) => unreachable!("three parts stay three"),
+            })
+        }
+        Expr::Like(like) if matches!(kind(&like.expr), Kind::Bpchar(_)) => {
+            Transformed::yes(Expr::Like(Like { expr: Box::new(long(*like.expr)), ..like }))
+        }
+        Expr::SimilarTo(like) if matches!(kind(&like.expr), Kind::Bpchar(_)) => {
+            Transformed::yes(Expr::SimilarTo(Like { expr: Box::new(long(*like.expr)), ..like }))
+        }
+        Expr::ScalarFunction(mut call) if PADDED.contains(&call.name()) => {
+            if !call.args.iter().any(|argument| matches!(kind(argument), Kind::Bpchar(_))) {
+                return Transformed::no(Expr::ScalarFunction(call));
+            }
+            call.args = call.args.into_iter().map(long).collect();
+            Transformed::yes(Expr::ScalarFunction(call))
+        }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
             let literal = |expr: &Expr| matches!(expr, Expr::Literal(..));
             let (a, b) = (kind(&left), kind(&right));
             let joins = |this: Kind, other: Kind, side: &Expr| {
-                this == Kind::Json && (other != Kind::Text || literal(side))
+                this.is_json() && (other.is_json() || other == Kind::Unclear || literal(side))
             };
             match joins(a, b, &right) || joins(b, a, &left) {
                 true => Transformed::yes(json_concat().call(vec![*left, *right])),
@@ -124,17 +175,19 @@ fn meant(expr: Expr, inputs: &[LogicalPlan], relations: &Relations) -> Transform
         }
         Expr::ScalarFunction(mut call) if call.name() == VALUE => match call.args.as_slice() {
             [column @ Expr::Column(_)] if is_text_of(column, inputs) => match kind(column) {
-                Kind::Json => Transformed::yes(call.args.remove(0)),
-                Kind::Text => Transformed::yes(to_jsonb().call(call.args)),
+                Kind::Json | Kind::Jsonb => Transformed::yes(call.args.remove(0)),
+                Kind::Text | Kind::Uuid | Kind::Bpchar(_) | Kind::Varchar(_) => {
+                    Transformed::yes(to_jsonb().call(call.args))
+                }
                 Kind::Unclear => Transformed::no(Expr::ScalarFunction(call)),
             },
-            [value] if kind(value) == Kind::Json => Transformed::yes(call.args.remove(0)),
+            [value] if kind(value).is_json() => Transformed::yes(call.args.remove(0)),
             _ => Transformed::no(Expr::ScalarFunction(call)),
         },
         Expr::ScalarFunction(mut call) if BUILDERS.contains(&call.name()) => {
             let mut found = false;
             for argument in &mut call.args {
-                if kind(argument) == Kind::Json {
+                if kind(argument).is_json() {
                     *argument = json_held().call(vec![argument.clone()]);
                     found = true;
                 }
@@ -148,118 +201,25 @@ fn meant(expr: Expr, inputs: &[LogicalPlan], relations: &Relations) -> Transform
     }
 }
 
-/// What an expression over these inputs is.
-fn of(expr: &Expr, inputs: &[LogicalPlan], relations: &Relations) -> Kind {
-    let any = |parts: &mut dyn Iterator<Item = &Expr>| {
-        parts.filter(|part| !matches!(part, Expr::Literal(..))).fold(Kind::Text, |found, part| {
-            match (found, of(part, inputs, relations)) {
-                (Kind::Json, _) | (_, Kind::Json) => Kind::Json,
-                (Kind::Text, Kind::Text) => Kind::Text,
-                _ => Kind::Unclear,
-            }
-        })
+/// Values that are compared: jsonb by what orders it, a text beside a `char(n)` without the blanks at its end.
+fn alike(parts: Vec<Expr>, kind: &dyn Fn(&Expr) -> Kind) -> Transformed<Vec<Expr>> {
+    let kinds: Vec<Kind> = parts.iter().map(kind).collect();
+    if kinds.contains(&Kind::Jsonb) {
+        return Transformed::yes(parts.into_iter().map(|part| json_key().call(vec![part])).collect());
+    }
+    let literal = |part: &Expr| matches!(part, Expr::Literal(ScalarValue::Utf8(Some(_)), _));
+    if kinds.contains(&Kind::Uuid) && parts.iter().any(literal) {
+        let read = |part: Expr| if literal(&part) { uuid_in().call(vec![part]) } else { part };
+        return Transformed::yes(parts.into_iter().map(read).collect());
+    }
+    if !kinds.iter().any(|kind| matches!(kind, Kind::Bpchar(_))) {
+        return Transformed::no(parts);
+    }
+    let cut = |part: Expr| match part {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), metadata) => {
+            Expr::Literal(ScalarValue::Utf8(Some(text.trim_end_matches(' ').into())), metadata)
+        }
+        part => part,
     };
-    match expr {
-        Expr::Alias(alias) => of(&alias.expr, inputs, relations),
-        Expr::Column(column) => named(column, inputs, relations),
-        Expr::OuterReferenceColumn(field, _) => match is_text(field.data_type()) {
-            true => Kind::Unclear,
-            false => Kind::Text,
-        },
-        Expr::ScalarFunction(call) => match call.name() {
-            "coalesce" | "nullif" | "greatest" | "least" | "nvl" => any(&mut call.args.iter()),
-            "__jsonb_elements" | "__json_elements" | "__jsonb_values" | "__json_values" => Kind::Json,
-            _ if holds_json(expr) => Kind::Json,
-            _ => Kind::Text,
-        },
-        Expr::Case(case) => {
-            let parts = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
-            any(&mut parts.chain(case.else_expr.as_deref()))
-        }
-        Expr::AggregateFunction(call)
-            if matches!(call.func.name(), "first_value" | "last_value" | "min" | "max") =>
-        {
-            any(&mut call.params.args.iter())
-        }
-        Expr::WindowFunction(call)
-            if matches!(call.fun.name(), "first_value" | "last_value" | "nth_value" | "lag" | "lead") =>
-        {
-            any(&mut call.params.args.iter().take(1))
-        }
-        Expr::ScalarSubquery(subquery) => of_column(&subquery.subquery, 0, relations),
-        _ => Kind::Text,
-    }
-}
-
-fn is_text_of(expr: &Expr, inputs: &[LogicalPlan]) -> bool {
-    inputs.iter().any(|input| expr.get_type(input.schema()).is_ok_and(|of| is_text(&of)))
-}
-
-fn named(column: &Column, inputs: &[LogicalPlan], relations: &Relations) -> Kind {
-    let found = inputs
-        .iter()
-        .find_map(|input| input.schema().maybe_index_of_column(column).map(|place| (input, place)));
-    found.map_or(Kind::Unclear, |(input, place)| of_column(input, place, relations))
-}
-
-fn is_text(data_type: &ArrowType) -> bool {
-    match data_type {
-        ArrowType::List(of) => is_text(of.data_type()),
-        ArrowType::Utf8 | ArrowType::Utf8View | ArrowType::LargeUtf8 => true,
-        _ => false,
-    }
-}
-
-/// What a column of a plan is.
-fn of_column(plan: &LogicalPlan, column: usize, relations: &Relations) -> Kind {
-    if !is_text(plan.schema().field(column).data_type()) {
-        return Kind::Text;
-    }
-    let below = |input: &LogicalPlan, column: usize| of_column(input, column, relations);
-    let made = |expr: &Expr, input: &LogicalPlan| of(expr, std::slice::from_ref(input), relations);
-    match plan {
-        LogicalPlan::Projection(node) => made(&node.expr[column], &node.input),
-        LogicalPlan::Aggregate(node) => match node.group_expr.iter().chain(&node.aggr_expr).nth(column) {
-            Some(Expr::GroupingSet(_)) | None => Kind::Unclear,
-            Some(expr) => made(expr, &node.input),
-        },
-        LogicalPlan::Window(node) => match column.checked_sub(node.input.schema().fields().len()) {
-            None => below(&node.input, column),
-            Some(place) => made(&node.window_expr[place], &node.input),
-        },
-        LogicalPlan::Filter(node) => below(&node.input, column),
-        LogicalPlan::Sort(node) => below(&node.input, column),
-        LogicalPlan::Limit(node) => below(&node.input, column),
-        LogicalPlan::SubqueryAlias(node) => below(&node.input, column),
-        LogicalPlan::Subquery(node) => below(&node.subquery, column),
-        LogicalPlan::Distinct(Distinct::All(input)) => below(input, column),
-        LogicalPlan::Distinct(Distinct::On(node)) => made(&node.select_expr[column], &node.input),
-        LogicalPlan::Unnest(node) => {
-            node.dependency_indices.get(column).map_or(Kind::Unclear, |i| below(&node.input, *i))
-        }
-        LogicalPlan::Union(node) => {
-            let mut kinds = node.inputs.iter().map(|input| below(input, column));
-            let first = kinds.next().unwrap_or(Kind::Text);
-            if kinds.all(|kind| kind == first) { first } else { Kind::Unclear }
-        }
-        LogicalPlan::Join(node) => {
-            let left = node.left.schema().fields().len();
-            match (node.join_type, column.checked_sub(left)) {
-                (JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark, _) => Kind::Unclear,
-                (_, None) => below(&node.left, column),
-                (_, Some(place)) if place < node.right.schema().fields().len() => below(&node.right, place),
-                _ => Kind::Unclear,
-            }
-        }
-        LogicalPlan::TableScan(scan) => {
-            let full = scan.projection.as_ref().map_or(column, |list| list[column]);
-            match relations.get(scan.table_name.table()).filter(|_| held(scan).is_none()) {
-                Some(relation) if relation.json.json.contains(&full) => Kind::Json,
-                Some(relation) if !relation.json.unclear.contains(&full) => Kind::Text,
-                _ => Kind::Unclear,
-            }
-        }
-        LogicalPlan::Values(_) | LogicalPlan::EmptyRelation(_) => Kind::Text,
-        _ => Kind::Unclear,
-    }
+    Transformed::yes(parts.into_iter().map(cut).collect())
 }

@@ -3,7 +3,8 @@
 //! A name that a SELECT gives twice gets a mark behind it, since DataFusion wants each once; [`shown`] takes it off again.
 use crate::walk;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, Query, Select, SelectItem, SetExpr, VisitorMut,
+    DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
+    Select, SelectItem, SetExpr, VisitorMut,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -128,7 +129,7 @@ fn figured(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) => column_name(expr),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figured(inner),
-        Expr::Function(call) => last_part(&call.name),
+        Expr::Function(call) => cast_name(call).or_else(|| last_part(&call.name)),
         Expr::Cast { expr, data_type, .. } => figured(expr).or_else(|| type_name(&data_type.to_string())),
         Expr::TypedString(typed) => type_name(&typed.data_type.to_string()),
         Expr::Interval(_) => word("interval"),
@@ -155,6 +156,35 @@ fn figured(expr: &Expr) -> Option<String> {
         Expr::Subquery(query) => first_name(query),
         _ => None,
     }
+}
+
+/// The name of a cast that is written as a call.
+fn cast_name(call: &Function) -> Option<String> {
+    let name = match last_part(&call.name)?.as_str() {
+        "__varchar" => "varchar",
+        "__bpchar" => "bpchar",
+        "uuid_in" => "uuid",
+        "jsonb" => "jsonb",
+        "json" => "json",
+        _ => return None,
+    };
+    let FunctionArguments::List(list) = &call.args else { return None };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))) = list.args.first() else { return None };
+    let mut inner = argument;
+    // What cuts it is a part of the cast.
+    while let Expr::Function(cut) = inner
+        && name.ends_with("char")
+        && let FunctionArguments::List(list) = &cut.args
+        && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) = list.args.first()
+        && matches!(last_part(&cut.name).as_deref(), Some("left" | "rtrim"))
+    {
+        inner = first;
+    }
+    match inner {
+        Expr::Cast { expr, data_type: DataType::Text, .. } if name.ends_with("char") => figured(expr),
+        inner => figured(inner),
+    }
+    .or_else(|| Some(name.to_string()))
 }
 
 /// The name of the only column of a scalar subquery.

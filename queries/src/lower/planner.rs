@@ -4,7 +4,7 @@ mod pushdown;
 
 use super::aggregate::{functions as aggregates, meaning, sets};
 use super::recursive::{self, Held};
-use super::{clock, json, lateral, lists};
+use super::{clock, json, lateral, lists, told};
 use crate::DeclareError;
 use crate::declare::error::{from_datafusion, nearest};
 use crate::declare::mutual;
@@ -51,8 +51,8 @@ pub(crate) struct Relation {
     pub(crate) query: Option<LogicalPlan>,
     /// Its primary key, if it has one.
     pub(crate) key: Vec<usize>,
-    /// Its columns of json.
-    pub(crate) json: json::Known,
+    /// What its columns of text are.
+    pub(crate) told: told::Known,
 }
 
 /// A relation that says its key, so that its other columns may stand beside it where a query is grouped by it.
@@ -282,6 +282,7 @@ fn as_written(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan, Declar
             false => Err(why),
         })
         .and_then(|plan| json::said(plan, names.relations))
+        .and_then(|plan| super::intervals::keyed(plan, names.relations))
         .and_then(meaning::as_in_postgres)
         .and_then(lateral::attached)
         .and_then(clock::placed)

@@ -41,7 +41,7 @@ pub(super) fn counted(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
 }
 
 /// The planner makes such joins for nothing else.
-fn is_set_operation(join: &Join) -> bool {
+pub(super) fn is_set_operation(join: &Join) -> bool {
     matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti)
         && join.null_equality == NullEquality::NullEqualsNull
         && join.filter.is_none()

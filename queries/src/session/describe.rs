@@ -2,6 +2,7 @@
 use super::script::{deleted_from, inserted_as, others, own_query, quoted, target, using};
 use super::{Description, Inner};
 use crate::DeclareError;
+use crate::lower::told::PG_TYPE;
 use dataflows::Table;
 use datafusion::sql::sqlparser::ast::{AssignmentTarget, Delete, Expr, Insert, SelectItem, SetExpr, Update};
 
@@ -9,7 +10,8 @@ impl Inner {
     pub(super) fn describe_insert(&self, insert: &Insert) -> Result<Description, DeclareError> {
         let mapping = self.insert_target(insert)?;
         let columns = self.insert_columns(insert, &mapping.table)?;
-        let mut parameters = vec![];
+        let (mut parameters, mut told) = (vec![], vec![]);
+        let known = self.host.catalogue().relations().get(&*mapping.table.name).cloned();
         if let Some(source) = &insert.source {
             if let SetExpr::Values(values) = source.body.as_ref() {
                 // $n that stands alone has the type of its column.
@@ -17,16 +19,21 @@ impl Inner {
                     for (expr, column) in row.iter().zip(&columns) {
                         if let Some(n) = placeholder(expr) {
                             parameters.resize(parameters.len().max(n), None);
-                            parameters[n - 1] = Some(mapping.table.schema.field(*column).data_type().clone());
+                            let field = mapping.table.schema.field(*column).clone();
+                            let field =
+                                known.as_ref().map_or(field.clone(), |of| of.told.said(*column, field));
+                            told.resize(parameters.len(), None);
+                            told[n - 1] = field.metadata().get(PG_TYPE).cloned();
+                            parameters[n - 1] = Some(field.data_type().clone());
                         }
                     }
                 }
             } else {
-                parameters = self.describe(source.as_ref().clone())?.parameters;
+                Description { parameters, told, .. } = self.describe(source.as_ref().clone())?;
             }
         }
         let called = inserted_as(insert, &mapping.table);
-        self.described((&mapping.table, &called), insert.returning.as_deref(), parameters)
+        self.described((&mapping.table, &called), insert.returning.as_deref(), (parameters, told))
     }
 
     pub(super) fn describe_update(&self, update: &Update) -> Result<Description, DeclareError> {
@@ -42,8 +49,8 @@ impl Inner {
         let filter = update.selection.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
         let others = others(update)?.map_or_else(String::new, |others| format!(", {others}"));
         let query = own_query(&format!("SELECT {list} FROM {}{others}{filter}", update.table.relation))?;
-        let parameters = self.describe(*query)?.parameters;
-        self.described((&mapping.table, &called), update.returning.as_deref(), parameters)
+        let Description { parameters, told, .. } = self.describe(*query)?;
+        self.described((&mapping.table, &called), update.returning.as_deref(), (parameters, told))
     }
 
     pub(super) fn describe_delete(&self, delete: &Delete) -> Result<Description, DeclareError> {
@@ -53,21 +60,21 @@ impl Inner {
         let filter = delete.selection.as_ref().map_or_else(String::new, |filter| format!(" WHERE {filter}"));
         let others = using(delete).map_or_else(String::new, |others| format!(", {others}"));
         let query = own_query(&format!("SELECT {called}.* FROM {relation}{others}{filter}"))?;
-        let parameters = self.describe(*query)?.parameters;
-        self.described((&mapping.table, &called), delete.returning.as_deref(), parameters)
+        let Description { parameters, told, .. } = self.describe(*query)?;
+        self.described((&mapping.table, &called), delete.returning.as_deref(), (parameters, told))
     }
 
     fn described(
         &self,
         (table, called): (&Table, &str),
         returning: Option<&[SelectItem]>,
-        parameters: Vec<Option<arrow::datatypes::DataType>>,
+        (parameters, told): (Vec<Option<arrow::datatypes::DataType>>, Vec<Option<String>>),
     ) -> Result<Description, DeclareError> {
-        let Some(items) = returning else { return Ok(Description { columns: None, parameters }) };
+        let Some(items) = returning else { return Ok(Description { columns: None, parameters, told }) };
         let items: Vec<String> = items.iter().map(SelectItem::to_string).collect();
         let query =
             own_query(&format!("SELECT {} FROM {} AS {called}", items.join(", "), quoted(&table.name)))?;
-        Ok(Description { parameters, ..self.describe(*query)? })
+        Ok(Description { parameters, told, ..self.describe(*query)? })
     }
 }
 

@@ -9,6 +9,7 @@ use crate::lower::names::shown;
 use crate::lower::planner::{self, Relation};
 use crate::lower::repeated::bounded;
 use crate::lower::spelled::spelled_out;
+use crate::lower::told::{self, Known};
 use crate::lower::{ties, windowed};
 use crate::rewrite::functions;
 use crate::{Catalogue, DeclareError, Declared};
@@ -67,11 +68,16 @@ impl Inner {
         let catalogue = self.host.catalogue();
         let mut query = query;
         functions::expand(&mut query, catalogue.functions())?;
-        let plan = windowed::said(planner::plan(query, &catalogue.relations())?)?;
+        let relations = catalogue.relations();
+        let plan = planner::plan(query, &relations)?;
+        let (told, asked) = (told::columns(&plan, &relations), told::parameters(&plan, &relations));
+        let plan = windowed::said(plan)?;
         let types = plan.get_parameter_types().map_err(from_datafusion)?;
         let parameter = |n: usize| types.get(&format!("${n}")).cloned();
-        let parameters = (1..).map_while(parameter).collect();
-        Ok(Description { columns: Some(as_shown(plan.schema().as_arrow())), parameters })
+        let parameters: Vec<Option<DataType>> = (1..).map_while(parameter).collect();
+        let told_of = (1..=parameters.len()).map(|n| asked.get(&format!("${n}")).cloned()).collect();
+        let columns = Some(as_shown(plan.schema().as_arrow(), &told));
+        Ok(Description { columns, parameters, told: told_of })
     }
 
     /// Runs a query over what readers see now, or saw at `given.at`.
@@ -82,11 +88,13 @@ impl Inner {
         let mut relations = catalogue.relations();
         for (name, (schema, _)) in &given.overlay {
             let relation =
-                Relation { schema: schema.clone(), query: None, key: vec![], json: Default::default() };
+                Relation { schema: schema.clone(), query: None, key: vec![], told: Default::default() };
             relations.insert(name.clone(), Arc::new(relation));
         }
         let now = given.at.or_else(|| self.memory.read().time()).unwrap_or(0);
-        let plan = windowed::said(planner::plan(query, &relations)?)?;
+        let plan = planner::plan(query, &relations)?;
+        let told = told::columns(&plan, &relations);
+        let plan = windowed::said(plan)?;
         let mut plan = clock::at(plan, now).map_err(from_datafusion)?;
         if let Some(wanted) = &given.wanted {
             plan = with_types(plan, wanted)?;
@@ -107,7 +115,7 @@ impl Inner {
         }
         let plan = spelled_out(plan).and_then(checked);
         let plan = plan.and_then(|plan| over_rows(plan, &known)).map_err(from_datafusion)?;
-        let schema = as_shown(plan.schema().as_arrow());
+        let schema = as_shown(plan.schema().as_arrow(), &told);
         let until = Instant::now() + self.limits.time;
         let plan = recursive::replaced(plan, &|part| match Instant::now() < until {
             true => self.collect(part).map_err(|why| DataFusionError::External(Box::new(why))),
@@ -261,9 +269,11 @@ fn with_types(plan: LogicalPlan, wanted: &[DataType]) -> Result<LogicalPlan, Dec
 }
 
 /// The columns under the names that readers see.
-fn as_shown(schema: &Schema) -> SchemaRef {
-    let field = |field: &Field| field.clone().with_name(shown(field.name())).with_nullable(true);
-    Arc::new(Schema::new(schema.fields().iter().map(|f| field(f)).collect::<Vec<_>>()))
+fn as_shown(schema: &Schema, told: &Known) -> SchemaRef {
+    let field = |(place, field): (usize, &Arc<Field>)| {
+        told.said(place, field.as_ref().clone().with_name(shown(field.name())).with_nullable(true))
+    };
+    Arc::new(Schema::new(schema.fields().iter().enumerate().map(field).collect::<Vec<_>>()))
 }
 
 /// The names of a schema, with the types that the rows have.

@@ -31,6 +31,11 @@ pub(super) fn write(out: &mut BytesMut, value: &Cell<'_>, datatype: &Type) -> Pg
             out.put_u8(1);
             out.put_slice(text.as_bytes());
         }
+        Cell::Text(text) if *datatype == Type::UUID => {
+            let digits: Vec<u8> =
+                text.bytes().filter_map(|b| (b as char).to_digit(16)).map(|d| d as u8).collect();
+            digits.chunks_exact(2).for_each(|pair| out.put_u8(pair[0] * 16 + pair[1]));
+        }
         Cell::Text(text) => out.put_slice(text.as_bytes()),
         Cell::Bytes(bytes) => out.put_slice(bytes),
         Cell::Date(days) => out.put_i32(fits(days - EPOCH_DAYS)?),

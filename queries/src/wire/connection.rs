@@ -172,8 +172,10 @@ impl Connection {
         let sql = command.sql.clone();
         let found = self.blocking(move |session| session.describe(&sql)).await?;
         let types = found.parameters.iter();
-        let types = types.map(|datatype| {
-            datatype.as_ref().filter(|d| **d != DataType::Null).and_then(|d| oid::of(d).ok())
+        let told = found.told.iter().map(Option::as_deref).chain(std::iter::repeat(None));
+        let types = types.zip(told).map(|(datatype, told)| {
+            let datatype = datatype.as_ref().filter(|d| **d != DataType::Null);
+            told.and_then(oid::told).map(|(kind, _)| kind).or_else(|| datatype.and_then(|d| oid::of(d).ok()))
         });
         Ok((types.collect(), found.columns, None))
     }

@@ -1,5 +1,6 @@
 //! PostgreSQL's types of Arrow's, for row descriptions and parameters.
 use super::fault::fault;
+use crate::lower::told::PG_TYPE;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::api::portal::Format;
@@ -9,6 +10,9 @@ use datafusion_postgres::pgwire::error::PgWireResult;
 /// The type of a column.
 pub(super) fn of_field(field: &Field) -> PgWireResult<Type> {
     let metadata = |key: &str| field.metadata().get(key).map(String::as_str);
+    if let Some((kind, _)) = metadata(PG_TYPE).and_then(told) {
+        return Ok(kind);
+    }
     match (metadata("pg.oid_alias"), metadata("ARROW:extension:name"), field.data_type()) {
         (Some(_), _, DataType::Int32 | DataType::UInt32) => Ok(Type::OID),
         (_, _, DataType::List(element)) if element.metadata().contains_key("pg.oid_alias") => {
@@ -18,6 +22,20 @@ pub(super) fn of_field(field: &Field) -> PgWireResult<Type> {
         (_, Some("arrow.json"), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => Ok(Type::JSONB),
         (_, _, datatype) => of(datatype),
     }
+}
+
+/// What a text is, from what is told of it: its type and the modifier that says its length.
+pub(super) fn told(text: &str) -> Option<(Type, i32)> {
+    let (name, length) = text.split_once(':').unwrap_or((text, ""));
+    let kind = match name {
+        "uuid" => Type::UUID,
+        "json" => Type::JSON,
+        "jsonb" => Type::JSONB,
+        "bpchar" => Type::BPCHAR,
+        "varchar" => Type::VARCHAR,
+        _ => return None,
+    };
+    Some((kind, length.parse::<i32>().map_or(-1, |length| length.saturating_add(4))))
 }
 
 /// The type that an Arrow type is sent as.
@@ -118,8 +136,10 @@ pub(super) fn columns(schema: &Schema, format: &Format) -> PgWireResult<Vec<Fiel
     let column = |(i, field): (usize, &std::sync::Arc<Field>)| {
         let datatype = of_field(field)?;
         let size = size(&datatype);
+        let modifier = field.metadata().get(PG_TYPE).and_then(|text| told(text)).map_or(-1, |(_, long)| long);
         Ok(FieldInfo::new(field.name().clone(), None, None, datatype, format.format_for(i))
-            .with_type_size(size))
+            .with_type_size(size)
+            .with_type_modifier(modifier))
     };
     schema.fields().iter().enumerate().map(column).collect()
 }

@@ -5,6 +5,7 @@ use super::{binary, oid, text};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::{BufMut, BytesMut};
+use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::api::portal::Format;
 use datafusion_postgres::pgwire::api::results::{FieldFormat, FieldInfo, QueryResponse};
 use datafusion_postgres::pgwire::error::PgWireResult;
@@ -39,6 +40,15 @@ fn row(batch: &RecordBatch, at: usize, fields: &[FieldInfo]) -> PgWireResult<Dat
     let mut buffer = String::new();
     for (column, field) in batch.columns().iter().zip(fields) {
         let value = cell(column.as_ref(), at)?;
+        let padded = match &value {
+            // A char(n) has its length on the wire.
+            Cell::Text(text) if *field.datatype() == Type::BPCHAR => {
+                let length = usize::try_from(field.type_modifier() - 4).unwrap_or(0);
+                Some(format!("{text:<length$}"))
+            }
+            _ => None,
+        };
+        let value = padded.as_deref().map_or(value, Cell::Text);
         match field.format() {
             _ if matches!(value, Cell::Null) => out.put_i32(-1),
             FieldFormat::Binary => binary::sized(&mut out, &value, field.datatype())?,
