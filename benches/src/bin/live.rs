@@ -4,9 +4,10 @@
 //! `cargo run --release -p benches --bin live -- backfill FILE [RATE [WORKERS]]`: `tallyflow replay FILE` with the retail catalogue;
 //! then `tallyflow demo` at RATE (1,000) events a second with that catalogue and a view of new customers, and
 //! `tallyflow backfill FILE`. Prints both speeds, and how long live events took before and meanwhile.
-//! `cargo run --release -p benches --bin live -- outage postgres|redis [MINUTES [RATE]]`: `tallyflow demo` at RATE (6,667) with
+//! `cargo run --release -p benches --bin live -- outage postgres|redis|none [MINUTES [RATE]]`: `tallyflow demo` at RATE (6,667) with
 //! PostgreSQL and Redis as sinks, one of which is stopped for MINUTES (10). Prints the memory of the process, what waits, how far
-//! both stores are behind, how long live events took, and how long the store took to catch up.
+//! both stores are behind, how long live events took, and how long the store took to catch up. With `none` no store is stopped: what
+//! the process needs anyway, since it keeps what it saw.
 //!
 //! To be run in the workspace; TALLYFLOW names another binary than `target/release/tallyflow`, TALLYFLOW_BEFORE the seconds before
 //! anything happens (20).
@@ -37,7 +38,9 @@ fn main() -> Outcome<()> {
     match (given(0, "").as_str(), arguments.get(1)) {
         ("backfill", Some(file)) => backfill(Path::new(file), &given(2, "1000"), &given(3, "2")),
         ("outage", Some(store)) => outage(store, given(2, "10").parse()?, &given(3, "6667")),
-        _ => Err("write backfill FILE [RATE [WORKERS]] or outage postgres|redis [MINUTES [RATE]]".into()),
+        _ => {
+            Err("write backfill FILE [RATE [WORKERS]] or outage postgres|redis|none [MINUTES [RATE]]".into())
+        }
     }
 }
 
@@ -84,8 +87,9 @@ fn backfill(file: &Path, rate: &str, workers: &str) -> Outcome<()> {
 fn outage(store: &str, minutes: f64, rate: &str) -> Outcome<()> {
     let folder = Folder::new()?;
     let stores = ["postgres", "redis"];
+    let (none, store) = (store == "none", if store == "none" { stores[0] } else { store });
     if !stores.contains(&store) {
-        return Err("the store is postgres or redis".into());
+        return Err("the store is postgres or redis, or none".into());
     }
     stores.iter().try_for_each(|store| folder.service("start", store).map(|_| ()))?;
     let server = Server::start(&folder, &["--rate", rate])?;
@@ -119,12 +123,17 @@ fn outage(store: &str, minutes: f64, rate: &str) -> Outcome<()> {
     };
     let mut from = 0;
     line(&mut from)?;
-    folder.service("stop", store)?;
-    println!("{store} is stopped");
+    if !none {
+        folder.service("stop", store)?;
+        println!("{store} is stopped");
+    }
     let end = Instant::now() + Duration::from_secs_f64(60.0 * minutes);
     while Instant::now() < end {
         std::thread::sleep(Duration::from_secs(30).min(end.saturating_duration_since(Instant::now())));
         line(&mut from)?;
+    }
+    if none {
+        return Ok(());
     }
     folder.service("start", store)?;
     let (started, level) = (Instant::now(), format!("tallyflow_sink_lag_ms{{sink=\"{store}\"}}"));
