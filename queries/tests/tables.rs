@@ -177,7 +177,34 @@ const QUERIES: &[&str] = &[
     "SELECT id FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.k = t.k AND u.at > now() - INTERVAL '1 second')",
     "SELECT id FROM t WHERE at > now() - INTERVAL '1 month'",
     "SELECT id, at < now() AS gone FROM t",
+    "SELECT id FROM t WHERE at::timestamptz + INTERVAL '1 second' <= now() AND at::timestamptz + INTERVAL '3 seconds' > now()",
+    "SELECT id, CASE WHEN at + INTERVAL '1 second' <= now() THEN n END AS told, now() < at OR k = 1 AS early FROM t",
+    "SELECT t.id, u.id AS other, u.at > now() AS open FROM t LEFT JOIN u ON t.k = u.k AND u.n > 1",
+    "SELECT id FROM t WHERE at > now() OR at + INTERVAL '2 seconds' < now() OR n = 1",
+    "SELECT id FROM t WHERE at < now() OR at > now() OR at = now() OR at <= now() - INTERVAL '1 second'",
+    "SELECT sum(n) AS s FROM (SELECT n, at::timestamptz AS at FROM t) WHERE at < now() AND at + INTERVAL '1 day' > now() AND n > 0",
 ];
+
+#[test]
+fn several_comparisons_with_the_clock_are_one_temporal_filter() {
+    let mut catalogue = Catalogue::default();
+    catalogue.declare(TABLES).unwrap();
+    for at in ["at::timestamptz", "at", "coalesce(at, TIMESTAMP '2022-01-01')"] {
+        let sql = format!(
+            "SELECT k, count(*) AS c FROM t WHERE {at} + INTERVAL '1 hour' <= now() AND {at} + INTERVAL '2 hours' > now() GROUP BY k"
+        );
+        let plan = catalogue.compile(&sql).unwrap_or_else(|why| panic!("{sql}: {why}")).plan.to_string();
+        assert!(plan.contains("Temporal from") && !plan.contains("Get __clock"), "{sql}\n{plan}");
+    }
+    for sql in [
+        "SELECT id, at <= now() AS due FROM t",
+        "SELECT k, count(*) FILTER (WHERE at < now()) AS c, count(*) AS n FROM t GROUP BY k",
+        "SELECT id FROM t WHERE at > now() - INTERVAL '1 day' OR n = 1",
+    ] {
+        let plan = catalogue.compile(sql).unwrap_or_else(|why| panic!("{sql}: {why}")).plan.to_string();
+        assert!(plan.contains("Temporal from") && !plan.contains("Get __clock"), "{sql}\n{plan}");
+    }
+}
 
 #[test]
 fn plans_mean_what_the_batch_oracle_says_at_every_time() {

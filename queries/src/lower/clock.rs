@@ -1,7 +1,8 @@
 //! `now()` is the logical clock. In a plan it is a parameter, which neither the optimiser nor this machine's clock can fill.
 //!
 //! A comparison with it in a filter becomes a temporal filter ([`super::temporal`]). Anywhere else, what depends on the clock alone is
-//! computed from the clock's only row, made distinct, and joined: so `date_trunc('hour', now())` changes once an hour.
+//! computed from the clock's only row, made distinct, and joined: so `date_trunc('hour', now())` changes once an hour. A comparison with a
+//! time of the row is a column there, true or false as the row passes one of two temporal filters.
 use super::{Lowered, Lowering, map, planner, temporal};
 use crate::DeclareError;
 use arrow::datatypes::{DataType, Field};
@@ -13,7 +14,8 @@ use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, Filter, Join, LogicalPlan, LogicalPlanBuilder, Projection, cast, col, lit,
+    BinaryExpr, Expr, ExprSchemable, Filter, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
+    Union, cast, col, lit,
 };
 use std::sync::Arc;
 
@@ -99,6 +101,45 @@ pub(super) fn joined(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(plan.data)
 }
 
+/// Filters read the clock itself, where the optimiser has them read a column below that is computed from the clock once for several
+/// comparisons: else none of them were a bound. Whether anything changed is said.
+pub(super) fn inlined(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    plan.transform_up(|node| {
+        let LogicalPlan::Filter(Filter { predicate, input, .. }) = &node else {
+            return Ok(Transformed::no(node));
+        };
+        let LogicalPlan::Projection(below) = input.as_ref() else { return Ok(Transformed::no(node)) };
+        let known = below.schema.columns().into_iter().zip(&below.expr).filter_map(|(column, expr)| {
+            let expr = expr.clone().unalias();
+            (has_now(&expr) && of_clock_alone(&expr)).then_some((column, expr))
+        });
+        let known: Vec<(Column, Expr)> = known.collect();
+        let place = |column: &Column| known.iter().find(|(known, _)| known == column).map(|(_, expr)| expr);
+        let read = predicate.column_refs().into_iter().any(|column| place(column).is_some());
+        if !read {
+            return Ok(Transformed::no(node));
+        }
+        let predicate = predicate.clone().transform_up(|part| match &part {
+            Expr::Column(column) => match place(column) {
+                Some(expr) => Ok(Transformed::yes(expr.clone())),
+                None => Ok(Transformed::no(part)),
+            },
+            _ => Ok(Transformed::no(part)),
+        })?;
+        let rows = below.schema.columns().into_iter().zip(&below.expr);
+        let rows = rows.filter(|(column, _)| place(column).is_none()).map(|(_, expr)| expr.clone());
+        let rows = Projection::try_new(rows.collect(), below.input.clone())?;
+        let filter = Filter::try_new(predicate.data, Arc::new(LogicalPlan::Projection(rows)))?;
+        // Those above that read such a column find it; if there are none, nothing computes it.
+        let all = below.schema.columns().into_iter().map(|column| match place(&column) {
+            Some(expr) => expr.clone().alias_qualified(column.relation, column.name),
+            None => Expr::Column(column),
+        });
+        let all = LogicalPlanBuilder::from(LogicalPlan::Filter(filter)).project(all)?.build()?;
+        Ok(Transformed::yes(all))
+    })
+}
+
 /// The given columns of a plan.
 fn only(plan: LogicalPlan, columns: Vec<Column>) -> Result<LogicalPlan> {
     if plan.schema().columns() == columns {
@@ -143,7 +184,7 @@ fn with_keys(mut join: Join, others: Vec<Expr>) -> Result<LogicalPlan> {
     let mut rest = vec![];
     for part in others {
         let sides = match &part {
-            Expr::BinaryExpr(binary) if binary.op == datafusion::logical_expr::Operator::Eq => {
+            Expr::BinaryExpr(binary) if binary.op == Operator::Eq => {
                 let (a, b) = (binary.left.as_ref(), binary.right.as_ref());
                 let usable = |rows: &Expr| !reads_clock(rows) && !rows.column_refs().is_empty();
                 match () {
@@ -209,6 +250,7 @@ fn beside(join: Join, columns: Vec<Column>) -> Result<LogicalPlan> {
 
 /// The rows beside the values that the expressions compute from the clock alone, and the expressions over these.
 fn with_clock(input: LogicalPlan, list: Vec<Expr>, alias: &str) -> Result<(LogicalPlan, Vec<Expr>)> {
+    let (input, list) = with_flags(input, list)?;
     let mut computed: Vec<Expr> = vec![];
     let list = list
         .into_iter()
@@ -255,6 +297,78 @@ fn with_clock(input: LogicalPlan, list: Vec<Expr>, alias: &str) -> Result<(Logic
     let computed = computed.collect::<Result<Vec<_>>>()?;
     let clock = LogicalPlanBuilder::from(scan).project(computed)?.alias(alias)?.build()?;
     Ok((LogicalPlanBuilder::from(input).cross_join(clock)?.build()?, list))
+}
+
+/// So many comparisons with the clock become columns of the rows; each makes three of what is below.
+const FLAGS_MAX: usize = 2;
+
+/// The rows beside what comparisons of their times with the clock say, and the expressions over these: a row changes when the clock
+/// gets to its time, and not with the clock.
+fn with_flags(mut input: LogicalPlan, list: Vec<Expr>) -> Result<(LogicalPlan, Vec<Expr>)> {
+    let mut comparisons: Vec<Expr> = vec![];
+    for expr in &list {
+        expr.apply(|part| {
+            let of_rows = part.column_refs().iter().all(|column| input.schema().has_column(column));
+            if of_rows && temporal::bound(part, input.schema()).is_some() && !comparisons.contains(part) {
+                comparisons.push(part.clone());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+    }
+    comparisons.retain(|part| opposite(part).is_some());
+    if comparisons.is_empty() || comparisons.len() > FLAGS_MAX {
+        return Ok((input, list));
+    }
+    let mut flags = vec![];
+    for comparison in &comparisons {
+        let mut name = format!("__clock_flag_{}", flags.len());
+        while input.schema().has_column_with_unqualified_name(&name) {
+            name.push('_');
+        }
+        let all: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
+        let branch = |when: Expr, flag: Option<bool>| -> Result<Arc<LogicalPlan>> {
+            let rows = Filter::try_new(when, Arc::new(input.clone()))?;
+            let flag = lit(ScalarValue::Boolean(flag)).alias(name.clone());
+            let all = all.iter().cloned().chain([flag]);
+            LogicalPlanBuilder::from(LogicalPlan::Filter(rows)).project(all)?.build().map(Arc::new)
+        };
+        let Some((opposite, time)) = opposite(comparison) else { continue };
+        // The first, which knows of NULLs, gives its columns to all.
+        let inputs = vec![
+            branch(time.is_null(), None)?,
+            branch(comparison.clone(), Some(true))?,
+            branch(opposite, Some(false))?,
+        ];
+        let schema = inputs[0].schema().clone();
+        input = LogicalPlan::Union(Union { inputs, schema });
+        flags.push(Expr::Column(Column::new_unqualified(name)));
+    }
+    let place = |part: &Expr| comparisons.iter().position(|known| known == part);
+    let list = list.into_iter().map(|expr| {
+        let expr = expr.transform_down(|part| {
+            Ok(match place(&part) {
+                Some(place) => Transformed::new(flags[place].clone(), true, TreeNodeRecursion::Jump),
+                None => Transformed::no(part),
+            })
+        })?;
+        Ok(expr.data)
+    });
+    let list = list.collect::<Result<Vec<_>>>()?;
+    Ok((input, list))
+}
+
+/// What is true where a comparison with the clock is false, and the time that it compares.
+fn opposite(comparison: &Expr) -> Option<(Expr, Expr)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = comparison else { return None };
+    let other = match op {
+        Operator::Lt => Operator::GtEq,
+        Operator::LtEq => Operator::Gt,
+        Operator::Gt => Operator::LtEq,
+        Operator::GtEq => Operator::Lt,
+        _ => return None,
+    };
+    let time = if has_now(left) { right } else { left };
+    Some((Expr::BinaryExpr(BinaryExpr::new(left.clone(), other, right.clone())), time.as_ref().clone()))
 }
 
 /// Whether an expression has one value at one time.

@@ -315,7 +315,11 @@ pub(crate) fn optimise(plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
     optimizer.rules = pushdown::corrected(optimizer.rules.into_iter());
     let plan = run(optimizer, plan)?;
     super::repeated::bounded(&plan).map_err(from_datafusion)?;
-    Ok(plan)
+    let plan = clock::inlined(plan).map_err(from_datafusion)?;
+    match plan.transformed {
+        true => run(Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]), plan.data),
+        false => Ok(plan.data),
+    }
 }
 
 fn run(optimizer: Optimizer, plan: LogicalPlan) -> Result<LogicalPlan, DeclareError> {
