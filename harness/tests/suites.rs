@@ -55,6 +55,11 @@ fn the_dialect_is_that_of_postgresql() {
 }
 
 #[test]
+fn names_belong_to_their_queries() {
+    passes("scopes.slt", ALL);
+}
+
+#[test]
 fn the_manuals_examples_are_answered_as_by_postgresql() {
     passes("manuals.slt", ALL);
 }

@@ -8,6 +8,9 @@
 //! | `windowing` | TUMBLE, HOP, CUMULATE and SESSION in FROM |
 //! | `grouped` | TUMBLE, HOP and SESSION in GROUP BY |
 //! | `elements` | functions that give rows: written as UNNEST of a list |
+//! | `hidden` | a WITH whose name one around it has: renamed |
+//! | `inherited` | OVER (w ROWS ..): written with what w says |
+//! | `listed` | VALUES with subqueries: written as UNION ALL; VALUES of one value; HAVING without an aggregate |
 //! | `values` | VALUES with floats and other numbers in one column |
 //! | `collected` | ARRAY(SELECT ..) and aggregates of JSON: written with others |
 //! | `excluded` | EXCLUDE of a frame: written with the frames around it |
@@ -29,7 +32,10 @@ pub(crate) mod elements;
 mod excluded;
 pub mod functions;
 mod grouped;
+mod hidden;
 mod hypothetical;
+mod inherited;
+mod listed;
 mod paired;
 mod phrases;
 mod rows;
@@ -49,6 +55,7 @@ use std::ops::ControlFlow;
 
 /// Rewrites a query in place. What was rewritten is not rewritten again.
 pub(crate) fn rewrite(query: &mut Query) -> Result<(), DeclareError> {
+    hidden::rewrite(query);
     match walk::write(query, &mut Rewriter) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(why) => Err(why),
@@ -65,7 +72,7 @@ impl VisitorMut for Rewriter {
         for table in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             values::as_ints(&mut table.query.body);
         }
-        ControlFlow::Continue(())
+        flow(listed::rewrite(&mut query.body))
     }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DeclareError> {
@@ -87,6 +94,10 @@ impl VisitorMut for Rewriter {
             return ControlFlow::Break(why);
         }
         spellings::numbered(select);
+        inherited::rewrite(select);
+        if let Err(why) = listed::whole(select) {
+            return ControlFlow::Break(why);
+        }
         for condition in [&mut select.selection, &mut select.having].into_iter().flatten() {
             if let ControlFlow::Break(why) = flow(paired::filter(condition)) {
                 return ControlFlow::Break(why);
@@ -103,8 +114,13 @@ impl VisitorMut for Rewriter {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<DeclareError> {
+        flow(elements::joined(select))
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<DeclareError> {
         let rewritten = clock::rewrite(expr)
+            .and_then(|()| listed::single(expr))
             .and_then(|()| collected::rewrite(expr))
             .and_then(|()| spellings::rewrite(expr))
             .and_then(|()| calls::rewrite(expr))

@@ -278,7 +278,16 @@ impl Run {
     /// Creates a view of a record's query.
     pub fn create_view(&mut self, at: usize, name: &str) -> Verdict {
         let query = sql_of(&self.records[at]).trim().trim_end_matches(';').to_owned();
-        self.command(&format!("CREATE MATERIALIZED VIEW {name} AS {query}"))
+        let verdict = self.command(&format!("CREATE MATERIALIZED VIEW {name} AS {query}"));
+        // A query may give several columns one name, a view may not: it numbers them.
+        match &verdict {
+            Verdict::Refused(why) if why.contains("has the column") => self
+                .apply(with_sql(&self.records[at], &query))
+                .map(|output| script::numbered(&output))
+                .map(|list| self.command(&format!("CREATE MATERIALIZED VIEW {name} ({list}) AS {query}")))
+                .unwrap_or(verdict),
+            _ => verdict,
+        }
     }
 
     /// Compares a view with what its query answers, and drops it.

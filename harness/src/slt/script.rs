@@ -205,6 +205,15 @@ pub fn uses(statements: &[&str]) -> Vec<Vec<(String, usize)>> {
     uses
 }
 
+/// Names for the columns that a query gives.
+pub fn numbered(output: &sqllogictest::RecordOutput<sqllogictest::DefaultColumnType>) -> String {
+    let width = match output {
+        sqllogictest::RecordOutput::Query { types, .. } => types.len(),
+        _ => 0,
+    };
+    (1..=width).map(|i| format!("column{i}")).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

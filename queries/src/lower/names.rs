@@ -4,7 +4,7 @@
 use crate::walk;
 use datafusion::sql::sqlparser::ast::{
     DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
-    Select, SelectItem, SetExpr, VisitorMut,
+    Select, SelectItem, SetExpr, TableFactor, VisitorMut,
 };
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -67,6 +67,7 @@ fn name_items(select: &mut Select, is_top: bool) {
         }
     }
     let mut aliases: HashSet<String> = HashSet::new();
+    let from = From::of(select);
     // DataFusion lets a HAVING see aliases, which must not hide the columns they are cast from.
     let hides = |expr: &Expr| select.having.is_some() && matches!(expr, Expr::Cast { .. });
     for item in &mut select.projection {
@@ -77,7 +78,7 @@ fn name_items(select: &mut Select, is_top: bool) {
                 let is_shadow = own.is_some() && has_wildcard && is_top;
                 let kept = !is_shadow && !hides(expr);
                 let fresh = kept && taken.insert(name.clone());
-                if own.is_some() && fresh {
+                if own.is_some() && fresh && (is_top || !from.is_outer(expr)) {
                     continue;
                 }
                 let name = if fresh { name } else { marked(&name, &mut taken) };
@@ -92,6 +93,40 @@ fn name_items(select: &mut Select, is_top: bool) {
             SelectItem::Wildcard(_)
             | SelectItem::QualifiedWildcard(..)
             | SelectItem::ExprWithAliases { .. } => {}
+        }
+    }
+}
+
+/// The tables that a SELECT names; none where one of them has a name that is not known here.
+struct From(Option<Vec<String>>);
+
+impl From {
+    fn of(select: &Select) -> From {
+        let factors = select.from.iter().flat_map(|table| {
+            [&table.relation].into_iter().chain(table.joins.iter().map(|join| &join.relation))
+        });
+        From(factors.map(Self::called).collect())
+    }
+
+    fn called(factor: &TableFactor) -> Option<String> {
+        match factor {
+            TableFactor::Table { alias: Some(alias), .. }
+            | TableFactor::Derived { alias: Some(alias), .. }
+            | TableFactor::UNNEST { alias: Some(alias), .. } => Some(folded(&alias.name)),
+            TableFactor::Table { name, alias: None, .. } => last_part(name),
+            _ => None,
+        }
+    }
+
+    /// Whether an expression is a column of a query around. DataFusion calls such a column `outer_ref(..)`, unless it is named.
+    fn is_outer(&self, expr: &Expr) -> bool {
+        match (&self.0, expr) {
+            (Some(tables), Expr::Identifier(_)) => tables.is_empty(),
+            (Some(tables), Expr::CompoundIdentifier(words)) => match words.as_slice() {
+                [table, _] => !tables.contains(&folded(table)),
+                _ => false,
+            },
+            _ => false,
         }
     }
 }

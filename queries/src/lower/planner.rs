@@ -284,6 +284,7 @@ fn as_written(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan, Declar
         .and_then(|plan| json::said(plan, names.relations))
         .and_then(|plan| super::intervals::keyed(plan, names.relations))
         .and_then(meaning::as_in_postgres)
+        .and_then(super::subquery::level::checked)
         .and_then(lateral::attached)
         .and_then(clock::placed)
         .map_err(from_datafusion)

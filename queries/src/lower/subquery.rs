@@ -6,6 +6,7 @@
 mod answer;
 mod dependent;
 mod free;
+pub(super) mod level;
 mod outer;
 mod simple;
 mod single;

@@ -46,6 +46,12 @@ fn meaning(call: &Function) -> Result<Option<Expr>, DeclareError> {
     if name == "listagg" {
         return listagg(call).map(Some);
     }
+    // A list is an array of one dimension.
+    if name == "list_agg" {
+        let mut call = call.clone();
+        call.name = ObjectName::from(vec![Ident::new("array_agg")]);
+        return Ok(Some(Expr::Function(call)));
+    }
     let Some(list) = plain_arguments(call) else { return Ok(None) };
     let text = match (name.as_str(), list.as_slice()) {
         ("date_format", [time, format]) => format!("to_char({time}, {})", template(format)?),

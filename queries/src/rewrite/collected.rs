@@ -10,6 +10,26 @@ use datafusion::sql::sqlparser::ast::{
 pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
     let Expr::Function(call) = expr else { return Ok(()) };
     let name = function_name(&call.name);
+    if matches!(
+        name.as_str(),
+        "json_agg"
+            | "jsonb_agg"
+            | "to_json"
+            | "to_jsonb"
+            | "row_to_json"
+            | "json_build_array"
+            | "jsonb_build_array"
+    ) && let FunctionArguments::List(list) = &mut call.args
+    {
+        for argument in &mut list.args {
+            if let FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) = argument
+                && let Some(row) = super::rows::values(value)
+            {
+                let members = row.iter().enumerate().map(|(i, value)| format!("'f{}', {value}", i + 1));
+                *value = expression(&format!("__json_row({})", members.collect::<Vec<_>>().join(", ")))?;
+            }
+        }
+    }
     let text = match (name.as_str(), &call.args) {
         ("array", FunctionArguments::Subquery(query)) => array(query)?,
         ("json_agg" | "jsonb_agg", FunctionArguments::List(list)) => match list.args.as_slice() {

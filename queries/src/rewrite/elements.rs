@@ -3,8 +3,8 @@ use super::{call, expression, function_name, plain_arguments, query};
 use crate::DeclareError;
 use crate::walk;
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, Function, FunctionArg, FunctionArgExpr, Ident, Query, SelectItem, TableAlias,
-    TableAliasColumnDef, TableFactor, VisitorMut,
+    self, Expr, Function, FunctionArg, FunctionArgExpr, Ident, JoinOperator, Query, Select, SelectItem,
+    TableAlias, TableAliasColumnDef, TableFactor, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -32,6 +32,9 @@ fn lists(name: &str, arguments: &[Expr]) -> Result<Option<Lists>, DeclareError> 
         }
         ("generate_series" | "range", [last]) => one(expression(&format!("{name}(0, {last})"))?, name),
         ("generate_series" | "range", _) => one(call(name, arguments)?, name),
+        ("generate_subscripts", [list, dimension]) => {
+            one(expression(&format!("generate_series(1, array_length({list}, {dimension}))"))?, name)
+        }
         ("generate_subscripts", [list, ..]) => {
             one(expression(&format!("generate_series(1, array_length({list}))"))?, name)
         }
@@ -114,6 +117,22 @@ pub(super) fn in_from(factor: &mut TableFactor) -> Result<(), DeclareError> {
         Some((lists, names)) => from_lists(&name, lists, names, ordinality, alias)?,
         None => one_value(&name, &arguments, ordinality, alias)?,
     };
+    Ok(())
+}
+
+/// Lists on the right of a RIGHT or FULL JOIN, which cannot be of what is on its left.
+pub(super) fn joined(select: &mut Select) -> Result<(), DeclareError> {
+    for join in select.from.iter_mut().flat_map(|table| &mut table.joins) {
+        if let (
+            JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_),
+            TableFactor::UNNEST { alias: Some(alias), .. },
+        ) = (&join.join_operator, &join.relation)
+        {
+            let alias = Some(TableAlias { columns: vec![], ..alias.clone() });
+            let subquery = Box::new(query(&format!("SELECT * FROM {}", join.relation))?);
+            join.relation = TableFactor::Derived { lateral: false, subquery, alias, sample: None };
+        }
+    }
     Ok(())
 }
 

@@ -59,9 +59,53 @@ fn said_as_in(expr: &mut Expr) {
     }
 }
 
+fn subquery(expr: &Expr) -> Option<&Query> {
+    match expr {
+        Expr::Subquery(query) => Some(query),
+        Expr::Nested(inner) => subquery(inner),
+        _ => None,
+    }
+}
+
+/// `(a, b) < (SELECT x, y ..)`, and the same with ANY and ALL.
+fn compared(expr: &Expr) -> Option<String> {
+    let (left, op, right) = match expr {
+        Expr::BinaryOp { left, op, right }
+        | Expr::AnyOp { left, compare_op: op, right, .. }
+        | Expr::AllOp { left, compare_op: op, right } => (left, op, subquery(right)?),
+        _ => return None,
+    };
+    let row = super::rows::values(left)?;
+    let there: Vec<Expr> = (0..row.len())
+        .map(|i| Expr::CompoundIdentifier(vec!["__in".into(), format!("__in_{i}").as_str().into()]))
+        .collect();
+    let is = super::rows::compared(&row, op, &there)?;
+    Some(match expr {
+        Expr::AnyOp { .. } => format!(
+            "CASE WHEN {} THEN true WHEN {} THEN NULL ELSE false END",
+            exists(&row, right, &is),
+            exists(&row, right, &format!("({is}) IS NULL"))
+        ),
+        Expr::AllOp { .. } => format!(
+            "CASE WHEN {} THEN false WHEN {} THEN NULL ELSE true END",
+            exists(&row, right, &format!("NOT ({is})")),
+            exists(&row, right, &format!("({is}) IS NULL"))
+        ),
+        // Without a row it is NULL, and more than one is an error, as of any subquery that gives a value.
+        _ => {
+            let names: Vec<String> = (0..row.len()).map(|i| format!("__in_{i}")).collect();
+            format!("(SELECT {is} FROM ({right}) AS __in ({}))", names.join(", "))
+        }
+    })
+}
+
 /// Anywhere else it is true, false or NULL.
 pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
     said_as_in(expr);
+    if let Some(text) = compared(expr) {
+        *expr = expression(&text)?;
+        return Ok(());
+    }
     let Expr::InSubquery { expr: row, subquery, negated } = expr else { return Ok(()) };
     let Expr::Tuple(row) = row.as_ref() else { return Ok(()) };
     let (found, missing) = if *negated { ("false", "true") } else { ("true", "false") };

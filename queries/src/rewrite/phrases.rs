@@ -109,6 +109,15 @@ impl Words<'_> {
         if n == 1 && self.is(0, "create") && self.is(1, "unlogged") && self.is(2, "table") {
             return Some((n + 1, String::new()));
         }
+        // How large groups are expected to be says nothing of the answer.
+        if self.is(n, "options")
+            && self.has(n + 1, &Token::LParen)
+            && ["expected", "aggregate", "distinct", "limit"].iter().any(|text| self.is(n + 2, text))
+            && let Some(close) = (n + 2..self.0.len()).find(|at| self.has(*at, &Token::RParen))
+            && (n + 2..close).any(|at| self.are(at, &["group", "size"]))
+        {
+            return Some((close + 1, String::new()));
+        }
         let (create, last) = (self.is(0, "create"), self.0.len());
         if create && n + 2 == last && self.are(n, &["with", "data"]) {
             return Some((last, String::new()));

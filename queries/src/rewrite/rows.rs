@@ -18,7 +18,7 @@ pub(super) fn meaning(expr: &Expr) -> Option<String> {
 }
 
 /// The values of a row.
-fn values(expr: &Expr) -> Option<Vec<Expr>> {
+pub(super) fn values(expr: &Expr) -> Option<Vec<Expr>> {
     let parts = match expr {
         Expr::Tuple(parts) => parts.clone(),
         Expr::Function(call) if function_name(&call.name) == "row" => plain_arguments(call)?,
@@ -32,7 +32,7 @@ fn joined(parts: impl Iterator<Item = String>, by: &str) -> String {
 }
 
 /// Two rows, of which the first values that differ decide.
-fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Option<String> {
+pub(super) fn compared(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Option<String> {
     if left.len() != right.len() {
         return None;
     }

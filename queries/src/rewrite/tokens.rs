@@ -118,7 +118,7 @@ pub(super) const EXCLUDED: &str = "__frame_without";
 /// Phrases of PostgreSQL that the parser does not read: `TABLE t`, `BETWEEN SYMMETRIC`, `TRIM(LEADING FROM x)`, `GROUP BY ()` and
 /// `EXCLUDE ..` of a frame.
 fn worded(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    const FIRST: [&str; 5] = ["table", "symmetric", "trim", "exclude", "group"];
+    const FIRST: [&str; 6] = ["table", "symmetric", "trim", "exclude", "group", "values"];
     if !tokens.iter().any(|token| FIRST.iter().any(|text| is_word(&token.token, text))) {
         return tokens;
     }
@@ -142,6 +142,13 @@ fn worded(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             if (n == 0 || set || all || open) && ends {
                 change(0, "SELECT * FROM");
             }
+        } else if word(0, "values")
+            && is(-1, &Token::LParen)
+            && is_word_of(at(-2), &["in", "any", "some", "all"])
+            && let Some(close) = closing(&tokens, &places[n..])
+        {
+            change(0, "SELECT * FROM (VALUES");
+            changes.push((close, close, ") AS __values".into()));
         } else if word(0, "symmetric") && word(-1, "between") {
             // An operator that PostgreSQL no longer has.
             change(0, "!!");
@@ -198,6 +205,20 @@ pub(super) fn spliced(
 
 fn is_word_of(token: Option<&Token>, texts: &[&str]) -> bool {
     token.is_some_and(|token| texts.iter().any(|text| is_word(token, text)))
+}
+
+/// Where the parenthesis closes in which these places begin.
+fn closing(tokens: &[TokenWithSpan], places: &[usize]) -> Option<usize> {
+    let mut depth = 0usize;
+    for place in places {
+        match &tokens[*place].token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => return Some(*place),
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Whether a word before a parenthesis is a name of ours to call, so that what is inside are arguments.
@@ -260,6 +281,14 @@ mod tests {
             ("CREATE TABLE a AS TABLE b", "CREATE TABLE a AS SELECT * FROM b"),
             ("SELECT a BETWEEN SYMMETRIC 2 AND 1", "SELECT a BETWEEN !! 2 AND 1"),
             ("SELECT count(*) FROM t GROUP BY ()", "SELECT count(*) FROM t GROUP BY GROUPING SETS (())"),
+            (
+                "SELECT 1 = ANY(VALUES (1), (2))",
+                "SELECT 1 = ANY(SELECT * FROM (VALUES (1), (2)) AS __values)",
+            ),
+            (
+                "SELECT a, max(b) FROM t GROUP BY a OPTIONS (AGGREGATE INPUT GROUP SIZE = 9)",
+                "SELECT a, max(b) FROM t GROUP BY a ",
+            ),
             ("SELECT trim(leading from a)", "SELECT trim(leading ' ' FROM a)"),
             (
                 "SELECT sum(a) OVER (PARTITION BY f(b) ORDER BY c ROWS 2 PRECEDING EXCLUDE CURRENT ROW)",

@@ -37,11 +37,18 @@ fn single(assignment: &Assignment) -> Result<Vec<Assignment>, DeclareError> {
         Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("row") => {
             crate::rewrite::plain_arguments(call).unwrap_or_default()
         }
-        _ => {
-            return Err(DeclareError::Unsupported(
-                "SET (a, b) = (SELECT ..) is not supported: write SET a = (SELECT ..), b = (SELECT ..)"
-                    .into(),
-            ));
+        Expr::Subquery(query) => {
+            let list: Vec<String> = (0..names.len()).map(|i| format!("__set_{i}")).collect();
+            let one = |name: &String| {
+                let text = format!("(SELECT __set.{name} FROM ({query}) AS __set ({}))", list.join(", "));
+                crate::rewrite::expression(&text)
+            };
+            list.iter().map(one).collect::<Result<_, _>>()?
+        }
+        other => {
+            return Err(DeclareError::Unsupported(format!(
+                "SET (a, b) = {other} is not supported: write SET (a, b) = (x, y) or (SELECT x, y)"
+            )));
         }
     };
     if values.len() != names.len() {
@@ -151,7 +158,7 @@ impl Inner {
         let query = own_query(&query)?;
         let types = || fields.iter().map(|field| field.data_type().clone());
         let wanted = Some(types().chain(types()).collect());
-        let found = self.find(*query, Given { parameters, overlay, wanted, at: None })?;
+        let found = self.find(*query, Given { parameters, overlay, wanted, fewer: false, at: None })?;
         let half = |from: usize| -> Result<Vec<RecordBatch>, DeclareError> {
             let columns: Vec<usize> = (from..from + count).collect();
             found.rows.iter().map(|batch| batch.project(&columns).map_err(internal)).collect()

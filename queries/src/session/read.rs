@@ -17,6 +17,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use dataflows::Time;
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -41,6 +42,8 @@ pub(super) struct Given<'a> {
     pub(super) overlay: Overlay,
     /// The types that its columns are cast to.
     pub(super) wanted: Option<Vec<DataType>>,
+    /// Whether there may be fewer columns than types, and only the first are meant.
+    pub(super) fewer: bool,
     pub(super) at: Option<Time>,
 }
 
@@ -97,7 +100,9 @@ impl Inner {
         let plan = windowed::said(plan)?;
         let mut plan = clock::at(plan, now).map_err(from_datafusion)?;
         if let Some(wanted) = &given.wanted {
-            plan = with_types(plan, wanted)?;
+            let width =
+                if given.fewer { plan.schema().fields().len().min(wanted.len()) } else { wanted.len() };
+            plan = with_types(plan, &wanted[..width])?;
         }
         if !given.parameters.is_empty() {
             plan = plan.with_param_values(given.parameters.to_vec()).map_err(from_datafusion)?;
@@ -257,11 +262,18 @@ fn with_types(plan: LogicalPlan, wanted: &[DataType]) -> Result<LogicalPlan, Dec
         let have = plan.schema().fields().len();
         return Err(DeclareError::Invalid(format!("there are {have} values for {} columns", wanted.len())));
     }
+    // The types that a union says it has are not those that its branches are cast to.
+    let mut settled = true;
+    let seen = plan.apply(|node| {
+        settled &= !matches!(node, LogicalPlan::Union(_));
+        Ok(if settled { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    seen.map_err(from_datafusion)?;
     let list = plan.schema().columns().into_iter().zip(plan.schema().fields().iter()).zip(wanted).enumerate();
     let list: Vec<Expr> = list
         .map(|(i, ((column, have), want))| {
             let column = Expr::Column(column);
-            let value = if have.data_type() == want { column } else { cast(column, want.clone()) };
+            let value = if settled && have.data_type() == want { column } else { cast(column, want.clone()) };
             value.alias(format!("column{i}"))
         })
         .collect();

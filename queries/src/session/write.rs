@@ -245,8 +245,11 @@ impl Inner {
                 // Values for the first columns only, as PostgreSQL has it.
                 columns.truncate(width.unwrap_or(usize::MAX));
                 let wanted = columns.iter().map(|i| table.schema.field(*i).data_type().clone()).collect();
-                found =
-                    self.find(query, Given { parameters, wanted: Some(wanted), ..Given::default() })?.rows;
+                let fewer = insert.columns.is_empty();
+                found = self
+                    .find(query, Given { parameters, wanted: Some(wanted), fewer, ..Given::default() })?
+                    .rows;
+                columns.truncate(found.first().map_or(0, RecordBatch::num_columns));
             }
             None => columns.clear(),
         }

@@ -7,8 +7,8 @@ use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, ExprFunctionExt, FetchType, Filter, Join, JoinType, Limit, LogicalPlan,
-    LogicalPlanBuilder, SkipType, SortExpr, SubqueryAlias, Union, Values, Window, lit, when,
+    Aggregate, Distinct, DistinctOn, Expr, ExprFunctionExt, FetchType, Filter, Join, JoinType, Limit,
+    LogicalPlan, LogicalPlanBuilder, SkipType, SortExpr, SubqueryAlias, Union, Values, Window, lit, when,
 };
 use std::sync::Arc;
 
@@ -44,6 +44,7 @@ impl Dependent<'_> {
                 let below = self.plan(Arc::unwrap_or_clone(input))?;
                 Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(below))))
             }
+            LogicalPlan::Distinct(Distinct::On(distinct)) => self.distinct_on(distinct),
             // Only a limit above it would keep the order.
             LogicalPlan::Sort(sort) => match sort.fetch {
                 None => self.plan(Arc::unwrap_or_clone(sort.input)),
@@ -138,28 +139,46 @@ impl Dependent<'_> {
                 });
                 let order = order.collect::<Result<Vec<_>>>()?;
                 let below = self.plan(Arc::unwrap_or_clone(sort.input))?;
-                self.numbered(below, order, skip, fetch)
+                self.numbered(below, vec![], order, skip, fetch)
             }
             other => {
                 let order = other.schema().columns().into_iter().map(|c| Expr::Column(c).sort(true, false));
                 let order = order.collect();
                 let below = self.plan(other)?;
-                self.numbered(below, order, skip, fetch)
+                self.numbered(below, vec![], order, skip, fetch)
             }
         }
+    }
+
+    /// The first row of each group for each of the outer values.
+    fn distinct_on(&mut self, distinct: DistinctOn) -> Result<LogicalPlan> {
+        let around = distinct.input.schema().clone();
+        let groups = distinct.on_expr.into_iter().map(|expr| self.bound(expr, &around));
+        let groups = groups.collect::<Result<Vec<_>>>()?;
+        let order = distinct.sort_expr.unwrap_or_default().into_iter().map(|by| {
+            let expr = self.bound(by.expr, &around)?;
+            Ok(SortExpr { expr, ..by })
+        });
+        let mut order = order.collect::<Result<Vec<_>>>()?;
+        order.extend(around.columns().into_iter().map(|column| Expr::Column(column).sort(true, false)));
+        let below = self.plan(Arc::unwrap_or_clone(distinct.input))?;
+        let first = self.numbered(below, groups, order, 0, Some(1))?;
+        self.projected(distinct.select_expr, &around, first)
     }
 
     /// The rows `skip + 1 ..= skip + fetch` for each of the outer values.
     fn numbered(
         &mut self,
         below: LogicalPlan,
+        groups: Vec<Expr>,
         order: Vec<SortExpr>,
         skip: u64,
         fetch: Option<u64>,
     ) -> Result<LogicalPlan> {
         let columns = below.schema().columns();
         let name = self.names.name("number");
-        let number = row_number().partition_by(self.outer.columns()).order_by(order).build()?.alias(&name);
+        let partition = self.outer.columns().into_iter().chain(groups).collect();
+        let number = row_number().partition_by(partition).order_by(order).build()?.alias(&name);
         let window = LogicalPlan::Window(Window::try_new(vec![number], Arc::new(below))?);
         let number = Expr::Column(Column::from_name(&name));
         let most = fetch.map(|fetch| number.clone().lt_eq(lit(skip.saturating_add(fetch))));
