@@ -7,6 +7,9 @@ pub type Units = (i256, i8);
 
 /// The digits after the point that the type of a quotient has at least.
 pub const SCALE: i8 = 16;
+/// The digits after the point of the type of a quotient that has room for them: as many as a value down to 0.0001 has. They are shown as
+/// PostgreSQL shows them: zeros at the end are left out beyond those that the size of the value asks for.
+pub const FINE: i8 = 21;
 /// The significant digits that PostgreSQL gives a quotient.
 const SIGNIFICANT: i32 = 16;
 
@@ -58,12 +61,23 @@ pub fn power_of_ten(exponent: i32) -> i256 {
     i256::from_i128(10).wrapping_pow(exponent.unsigned_abs())
 }
 
+/// How many zeros at the end of a value of so many digits after the point are not shown.
+pub(crate) fn zeros_left_out(units: i128, scale: i8) -> u32 {
+    let units = i256::from_i128(units);
+    let weight = if units == i256::ZERO { -1 } else { leading((units, scale)).0 };
+    let least = (SIGNIFICANT - 4 * weight).clamp(0, scale.into());
+    let most = (i32::from(scale) - least) as u32;
+    (0..most).take_while(|n| units.wrapping_rem(power_of_ten(*n as i32 + 1)) == i256::ZERO).count() as u32
+}
+
 /// How many digits after the point PostgreSQL gives the quotient.
 fn digits_after(top: Units, bottom: Units) -> i32 {
     let (top_weight, top_first) = leading(top);
     let (bottom_weight, bottom_first) = leading(bottom);
     let weight = top_weight - bottom_weight - i32::from(top_first <= bottom_first);
-    (SIGNIFICANT - 4 * weight).max(top.1.into()).max(bottom.1.into())
+    // A quotient that is divided again has twenty digits in PostgreSQL.
+    let after = |scale: i8| i32::from(if scale == FINE { FINE - 1 } else { scale });
+    (SIGNIFICANT - 4 * weight).max(after(top.1)).max(after(bottom.1))
 }
 
 /// The first digit of base 10000 that is not zero, and its place: 0 before the point.

@@ -1,6 +1,7 @@
 //! `Value`: one cell of a row, borrowed, for those who print or compare rows (JSON, CSV, filters).
 pub mod cell;
 
+use crate::quotient::{FINE, zeros_left_out};
 use arrow::datatypes::{DataType, i256};
 use cell::Nested;
 use std::cmp::Ordering;
@@ -151,6 +152,11 @@ pub fn type_name(data_type: &DataType) -> String {
 }
 
 fn write_decimal(v: i128, scale: i8, out: &mut String) {
+    let zeros = if scale == FINE { zeros_left_out(v, scale) } else { 0 };
+    write_digits(v / 10i128.pow(zeros), scale - zeros as i8, out);
+}
+
+fn write_digits(v: i128, scale: i8, out: &mut String) {
     if scale <= 0 {
         _ = write!(out, "{v}");
         out.extend(std::iter::repeat_n('0', if v == 0 { 0 } else { -scale as usize }));

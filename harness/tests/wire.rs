@@ -4,6 +4,8 @@
 mod clients;
 #[path = "wire/texts.rs"]
 mod texts;
+#[path = "wire/typed.rs"]
+mod typed;
 
 use clients::CLIENTS;
 use harness::{Config, Tallyflow};

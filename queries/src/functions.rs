@@ -34,7 +34,7 @@ pub(crate) use json::{Part, json_form, parts};
 pub(crate) use json::{concat as json_concat, held as json_held, key as json_key, to_jsonb};
 pub(crate) use operators::holds_json;
 pub(crate) use rewrite::{common_number, orders};
-pub(crate) use text::{padded, uuid_in};
+pub(crate) use text::{padded, quoted_literal, uuid_in};
 
 /// What intervals are compared and summed by.
 pub(crate) mod spans {

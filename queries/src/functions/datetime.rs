@@ -20,6 +20,12 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     };
     vec![
         native(
+            "__rounded",
+            Takes::Forms(&[&[Time, Integer], &[Instant, Integer], &[Timestamp, Integer]]),
+            |types| types[0].clone(),
+            rounded,
+        ),
+        native(
             "date_trunc",
             Takes::Forms(&[
                 &[Text, Instant],
@@ -255,6 +261,18 @@ fn part_of_interval(field: &str, v: IntervalMonthDayNano) -> Result<i128> {
 
 /// The type of parts that are whole.
 const WHOLE: DataType = DataType::Decimal128(20, 0);
+
+/// A time, or a timestamp, with so many digits after the second.
+fn rounded(columns: &[ArrayRef], rows: usize, to: &DataType) -> Result<ArrayRef> {
+    let nanoseconds = cast(&columns[0], &DataType::Int64)?;
+    let (found, digits) = (nanoseconds.as_primitive::<Int64Type>(), numbers(columns, 1));
+    let found = strict(columns, rows, |i| {
+        let step = 10i64.pow(9 - u32::try_from(digits.value(i).clamp(0, 9)).unwrap_or(9));
+        Ok(Some(found.value(i).saturating_add(step / 2).div_euclid(step).saturating_mul(step)))
+    })?;
+    let found: ArrayRef = Arc::new(found.into_iter().collect::<Int64Array>());
+    Ok(cast(&found, to)?)
+}
 
 /// `date - date`.
 pub(super) fn days_between() -> ScalarUDF {

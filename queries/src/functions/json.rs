@@ -2,6 +2,7 @@
 mod build;
 mod change;
 mod document;
+mod jsonpath;
 mod order;
 
 use super::call::{Kind, Takes, fail, native, strict};
@@ -13,6 +14,7 @@ pub(crate) use build::{held, to_jsonb};
 use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use document::{Document, element_of, key_of, parse, unquoted};
+pub(super) use jsonpath::{exists as path_exists, matches as path_matches};
 pub(crate) use order::key;
 use std::sync::Arc;
 
@@ -52,6 +54,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
     found.extend([has_key(), has_any(), has_all(), contains(), concat(), without(), without_path()]);
     found.extend(build::functions());
     found.push(key());
+    found.extend(jsonpath::functions());
     found
 }
 
@@ -306,19 +309,23 @@ pub(crate) fn concat() -> ScalarUDF {
     )
 }
 
-/// `document - key` and `document - index`.
+/// `document - key`, `document - keys` and `document - index`.
 pub(super) fn without() -> ScalarUDF {
     native(
         "json_without",
-        STEP,
+        Takes::Forms(&[&[Kind::Text, Kind::Integer], &[Kind::Text, Kind::Text], &[Kind::Text, Kind::Texts]]),
         |_| DataType::Utf8,
         |columns, rows, _| {
             let input = columns[0].as_string::<i32>();
             answer(strict(columns, rows, |i| {
                 let document = parse(input.value(i))?;
-                let left = match columns[1].as_string_opt::<i32>() {
-                    Some(keys) => document.without_key(keys.value(i)),
-                    None => document.without_index(columns[1].as_primitive::<Int64Type>().value(i)),
+                let left = match columns[1].data_type() {
+                    DataType::Utf8 => document.without_key(columns[1].as_string::<i32>().value(i)),
+                    DataType::List(_) => {
+                        let keys = strings(&columns[1].as_list::<i32>().value(i));
+                        keys.iter().flatten().fold(document, |left, key| left.without_key(key))
+                    }
+                    _ => document.without_index(columns[1].as_primitive::<Int64Type>().value(i)),
                 };
                 Ok(Some(left.canonical()))
             })?)

@@ -157,7 +157,10 @@ pub(super) fn decimal(data_type: &DataType) -> Option<(u8, i8)> {
 
 /// `left / right` of decimals.
 pub(super) fn divided(left: (u8, i8), right: (u8, i8)) -> ScalarUDF {
-    let scale = quotient::SCALE.max(left.1).max(right.1).min(37);
+    // The digits that a quotient has before the point at most.
+    let whole = i16::from(left.0) - i16::from(left.1) + i16::from(right.1);
+    let least = if whole <= i16::from(38 - quotient::FINE) { quotient::FINE } else { quotient::SCALE };
+    let scale = least.max(left.1).max(right.1).min(37);
     let takes = Takes::Forms(&[&[Kind::Numeric, Kind::Numeric]]);
     native_to("numeric_div", takes, DataType::Decimal128(38, scale), divide)
 }

@@ -52,13 +52,17 @@ impl ExprPlanner for Operators {
         let text = |t: &DataType| matches!(t, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
         // Nothing else is subtracted from what is text here.
         let document = |e: &Expr| is_json(e) || !matches!(e, Expr::Literal(..)) && typed(e, text);
-        let part = |e: &Expr| typed(e, |t| t.is_integer() || t.is_null()) || typed(e, text);
+        let part = |e: &Expr| {
+            typed(e, |t| t.is_integer() || t.is_null() || matches!(t, DataType::List(_))) || typed(e, text)
+        };
         let list = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_nested());
         let function = match op {
             BinaryOperator::Arrow => json::element(),
             BinaryOperator::LongArrow => json::element_text(),
             BinaryOperator::HashArrow => json::path(),
             BinaryOperator::HashLongArrow => json::path_text(),
+            BinaryOperator::AtQuestion => json::path_exists(),
+            BinaryOperator::AtAt => json::path_matches(),
             BinaryOperator::Question => json::has_key(),
             BinaryOperator::QuestionPipe => json::has_any(),
             BinaryOperator::QuestionAnd => json::has_all(),
@@ -179,7 +183,9 @@ fn is_json(expr: &Expr) -> bool {
             matches!(
                 name,
                 "json_element" | "json_path" | "json_concat" | "json_without" | "jsonb" | "to_jsonb"
-            ) || name.starts_with("jsonb_") && !name.ends_with("_text") && name != "jsonb_typeof"
+            ) || name.starts_with("jsonb_")
+                && !name.ends_with("_text")
+                && !matches!(name, "jsonb_typeof" | "jsonb_pretty" | "jsonb_path_exists" | "jsonb_path_match")
         }
         _ => false,
     }

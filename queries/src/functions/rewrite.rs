@@ -152,7 +152,12 @@ fn binary(left: &Expr, a: &DataType, op: Operator, right: &Expr, b: &DataType) -
             Some(Expr::BinaryExpr(BinaryExpr::new(double(left), op, double(right))))
         }
         Operator::Divide if is_decimal(a) || is_decimal(b) => {
-            Some(call(numeric::divided(numeric::decimal(a)?, numeric::decimal(b)?), both()))
+            // A number as it is written is an int where it fits one.
+            let digits = |side: &Expr, of: &DataType| match overflow::is_int(side) {
+                true => Some((10, 0)),
+                false => numeric::decimal(of),
+            };
+            Some(call(numeric::divided(digits(left, a)?, digits(right, b)?), both()))
         }
         Operator::Multiply if is_decimal(a) || is_decimal(b) => {
             let function = numeric::product(numeric::decimal(a)?, numeric::decimal(b)?)?;

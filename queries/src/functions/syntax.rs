@@ -2,8 +2,8 @@
 use crate::walk;
 use datafusion::sql::sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, UnaryOperator,
-    Value, VisitMut,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, TimezoneInfo,
+    UnaryOperator, Value, VisitMut,
 };
 use std::ops::ControlFlow;
 
@@ -73,6 +73,12 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             if let Some(new) = written(expr, data_type) {
                 return Some(new);
             }
+            if let Some((plain, digits)) = precise(data_type) {
+                let expr = Box::new(take(expr));
+                let cast =
+                    Expr::Cast { kind: CastKind::Cast, expr, data_type: plain, array: false, format: None };
+                return Some(called("__rounded", vec![cast, number(digits)]));
+            }
             let name = match data_type {
                 DataType::JSON => "json",
                 DataType::JSONB => "jsonb",
@@ -103,6 +109,12 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
         }
         // `jsonb '{"a": 1}'`.
         Expr::TypedString(typed) => {
+            if let Some((plain, digits)) = precise(&typed.data_type) {
+                let expr = Box::new(Expr::Value(typed.value.clone()));
+                let cast =
+                    Expr::Cast { kind: CastKind::Cast, expr, data_type: plain, array: false, format: None };
+                return Some(called("__rounded", vec![cast, number(digits)]));
+            }
             let name = match typed.data_type {
                 DataType::JSON => "json",
                 DataType::JSONB => "jsonb",
@@ -118,6 +130,20 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
         Expr::Interval(interval) => {
             plain(interval);
             None
+        }
+        _ => None,
+    }
+}
+
+/// A type of times whose digits after the second are fewer than those that are kept, and how many: it is cast to the plain type, and rounded.
+fn precise(to: &DataType) -> Option<(DataType, u64)> {
+    match to {
+        DataType::Time(Some(digits @ 0..=5), zone @ (TimezoneInfo::None | TimezoneInfo::WithoutTimeZone)) => {
+            Some((DataType::Time(None, *zone), *digits))
+        }
+        // The other types have units of their own.
+        DataType::Timestamp(Some(digits @ (1 | 2 | 4 | 5)), zone) => {
+            Some((DataType::Timestamp(None, *zone), *digits))
         }
         _ => None,
     }

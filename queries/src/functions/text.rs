@@ -140,7 +140,7 @@ fn uuid(columns: &[ArrayRef], rows: usize, _to: &DataType) -> Result<ArrayRef> {
 }
 
 /// A text as a literal; with backslashes it is one with escapes.
-pub(super) fn quoted_literal(text: &str) -> String {
+pub(crate) fn quoted_literal(text: &str) -> String {
     let text = text.replace('\'', "''");
     match text.contains('\\') {
         true => format!("E'{}'", text.replace('\\', "\\\\")),

@@ -201,6 +201,7 @@ fn cast_name(call: &Function) -> Option<String> {
         "uuid_in" => "uuid",
         "jsonb" => "jsonb",
         "json" => "json",
+        "__rounded" => "timestamp",
         _ => return None,
     };
     let FunctionArguments::List(list) = &call.args else { return None };

@@ -172,7 +172,7 @@ pub(super) fn of(expr: &Expr, inputs: &[&LogicalPlan], relations: &Relations) ->
         },
         Expr::ScalarFunction(call) => match call.name() {
             "coalesce" | "nullif" | "greatest" | "least" | "nvl" => any(&mut call.args.iter()),
-            "__jsonb_elements" | "__jsonb_values" => Kind::Jsonb,
+            "__jsonb_elements" | "__jsonb_values" | "__jsonb_path_elements" => Kind::Jsonb,
             "__json_elements" | "__json_values" => Kind::Json,
             "json_element" | "json_path" => match call.args.first().map(|of| self::of(of, inputs, relations))
             {
@@ -180,7 +180,7 @@ pub(super) fn of(expr: &Expr, inputs: &[&LogicalPlan], relations: &Relations) ->
                 _ => Kind::Jsonb,
             },
             "json" | "to_json" | "__json_row" | "json_build_object" | "json_build_array" => Kind::Json,
-            "jsonb_array_length" | "jsonb_typeof" | "jsonb_pretty" => Kind::Text,
+            "jsonb_array_length" => Kind::Text,
             _ if holds_json(expr) => Kind::Jsonb,
             "uuid_in" | "gen_random_uuid" => Kind::Uuid,
             "__bpchar" => sized(&call.args).map_or(Kind::Text, Kind::Bpchar),

@@ -2,13 +2,26 @@
 use super::{expression, function_name, plain_arguments};
 use crate::DeclareError;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, Expr, Ident, SelectItem, Subscript, Value,
+    AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    SelectItem, Subscript, Value,
 };
 
 /// Rewrites an expression whose parts are rewritten.
 pub(super) fn rewrite(expr: &mut Expr) -> Result<(), DeclareError> {
     let text = match expr {
+        Expr::Substring { substring_from: Some(pattern), .. } => {
+            if let Expr::Value(pattern) = pattern.as_mut()
+                && let Value::SingleQuotedString(text) = &mut pattern.value
+            {
+                *text = sorted_words(text);
+            }
+            return Ok(());
+        }
         Expr::Function(call) => {
+            if let Some(longest) = longest_first(call) {
+                *expr = longest;
+                return Ok(());
+            }
             let Some(list) = plain_arguments(call) else { return Ok(()) };
             match called(&function_name(&call.name), &list) {
                 Some(text) => text,
@@ -70,11 +83,103 @@ fn called(name: &str, list: &[Expr]) -> Option<String> {
         }
         ("age", [time]) => format!("age(CAST(CAST(now() AS DATE) AS TIMESTAMP), CAST({time} AS TIMESTAMP))"),
         ("quote_nullable", [value]) => format!("coalesce(quote_literal({value}), 'NULL')"),
+        ("regexp_replace", [text, pattern, by, start, rest @ ..]) => {
+            replaced_from([text, pattern, by, start], rest)?
+        }
         ("jsonb_set_lax", [document, path, value]) => {
             format!("jsonb_set({document}, {path}, coalesce({value}, 'null'))")
         }
         _ => return None,
     })
+}
+
+/// A call of a function that tells what a pattern matches, whose pattern takes the longest of several words: PostgreSQL takes the
+/// longest match, the engine here the first word that fits.
+fn longest_first(call: &Function) -> Option<Expr> {
+    const TELL: [&str; 6] =
+        ["regexp_replace", "regexp_match", "regexp_substr", "substring", "substr", "regexp_count"];
+    if !TELL.contains(&function_name(&call.name).as_str()) {
+        return None;
+    }
+    let mut call = call.clone();
+    let FunctionArguments::List(list) = &mut call.args else { return None };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(pattern)))) = list.args.get_mut(1) else {
+        return None;
+    };
+    let Value::SingleQuotedString(text) = &mut pattern.value else { return None };
+    let sorted = sorted_words(text);
+    if sorted == *text {
+        return None;
+    }
+    *text = sorted;
+    Some(Expr::Function(call))
+}
+
+/// The pattern with the words of each `a|ab` by length, the longest first; what is no plain word stays where it is.
+fn sorted_words(pattern: &str) -> String {
+    let is_word =
+        |text: &str| !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_ -".contains(c));
+    let mut out = String::new();
+    let mut rest = pattern;
+    loop {
+        let end = rest.find(['(', ')']).unwrap_or(rest.len());
+        let (part, after) = rest.split_at(end);
+        let (lead, words) = match part.strip_prefix("?:") {
+            Some(words) => ("?:", words),
+            None => ("", part),
+        };
+        let mut list: Vec<&str> = words.split('|').collect();
+        let hidden = list.iter().enumerate().any(|(i, word)| {
+            list[..i]
+                .iter()
+                .any(|earlier| !earlier.is_empty() && word.starts_with(earlier) && word != earlier)
+        });
+        if hidden && list.iter().all(|word| is_word(word)) {
+            list.sort_by_key(|word| std::cmp::Reverse(word.len()));
+        }
+        out.push_str(lead);
+        out.push_str(&list.join("|"));
+        let Some(bracket) = after.chars().next() else { return out };
+        out.push(bracket);
+        rest = &after[1..];
+    }
+}
+
+/// `regexp_replace(text, pattern, by, start, n, flags)`: from a place on, of all matches (`n` is 0) or of the first.
+fn replaced_from([text, pattern, by, start]: [&Expr; 4], rest: &[Expr]) -> Option<String> {
+    let constant = |expr: &Expr| match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(number, _) => number.to_string().parse::<usize>().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let flags = match rest.get(1) {
+        None => String::new(),
+        Some(Expr::Value(flags)) => match &flags.value {
+            Value::SingleQuotedString(flags) => flags.clone(),
+            _ => return None,
+        },
+        Some(_) => return None,
+    };
+    let all = match rest.first().map_or(Some(1), constant)? {
+        0 => "g",
+        1 => "",
+        _ => return None,
+    };
+    let flags = format!("{flags}{all}");
+    let flags = if flags.is_empty() { String::new() } else { format!(", '{flags}'") };
+    let replaced = |text: &str| format!("regexp_replace({text}, {pattern}, {by}{flags})");
+    match constant(start)? {
+        1 => Some(replaced(&text.to_string())),
+        // What looks behind its place would see another text.
+        start if start > 1 && !pattern.to_string().contains(['^', '\\']) => {
+            let (before, after) =
+                (format!("left({text}, {})", start - 1), format!("substr({text}, {start})"));
+            Some(format!("({before} || {})", replaced(&after)))
+        }
+        _ => None,
+    }
 }
 
 /// `x > ANY (list)` and `x > ALL (list)`: NULL where only a NULL of the list could decide.

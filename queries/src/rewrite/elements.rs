@@ -44,6 +44,7 @@ fn lists(name: &str, arguments: &[Expr]) -> Result<Option<Lists>, DeclareError> 
         ("json_array_elements_text" | "jsonb_array_elements_text", _) => {
             one(call(&json_name("elements_text"), arguments)?, "value")
         }
+        ("jsonb_path_query", [_, _, ..]) => one(call("__jsonb_path_elements", arguments)?, name),
         ("json_object_keys" | "jsonb_object_keys", _) => one(call(&json_name("keys"), arguments)?, name),
         ("json_each" | "jsonb_each", _) => two("keys", "values"),
         ("json_each_text" | "jsonb_each_text", _) => two("keys", "values_text"),

@@ -118,7 +118,7 @@ pub(super) const EXCLUDED: &str = "__frame_without";
 /// Phrases of PostgreSQL that the parser does not read: `TABLE t`, `BETWEEN SYMMETRIC`, `TRIM(LEADING FROM x)`, `GROUP BY ()` and
 /// `EXCLUDE ..` of a frame.
 fn worded(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    const FIRST: [&str; 6] = ["table", "symmetric", "trim", "exclude", "group", "values"];
+    const FIRST: [&str; 7] = ["table", "symmetric", "trim", "exclude", "group", "values", "isnull"];
     if !tokens.iter().any(|token| FIRST.iter().any(|text| is_word(&token.token, text))) {
         return tokens;
     }
@@ -149,6 +149,8 @@ fn worded(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         {
             change(0, "SELECT * FROM (VALUES");
             changes.push((close, close, ") AS __values".into()));
+        } else if word(0, "isnull") && !is(1, &Token::LParen) && at(-1).is_some_and(ends_operand) {
+            change(0, "IS NULL");
         } else if word(0, "symmetric") && word(-1, "between") {
             // An operator that PostgreSQL no longer has.
             change(0, "!!");
@@ -201,6 +203,20 @@ pub(super) fn spliced(
     }
     written.extend_from_slice(&tokens[next..]);
     written
+}
+
+/// Whether what stands before may be what is asked of: a value, a name, or the end of a parenthesis.
+fn ends_operand(token: &Token) -> bool {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => {
+            !["as", "select", "and", "or", "not", "where", "on", "by", "then", "else", "when", "case"]
+                .iter()
+                .any(|text| word.value.eq_ignore_ascii_case(text))
+        }
+        Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_) => true,
+        Token::RParen | Token::RBracket => true,
+        _ => false,
+    }
 }
 
 fn is_word_of(token: Option<&Token>, texts: &[&str]) -> bool {
@@ -277,6 +293,7 @@ mod tests {
                 "SELECT * FROM TABLE(TUMBLE(TABLE bid, DESCRIPTOR(`dateTime`), INTERVAL '10' SECOND))",
                 "SELECT * FROM TABLE(TUMBLE( bid, DESCRIPTOR(\"dateTime\"), INTERVAL '10' SECOND))",
             ),
+            ("SELECT a isnull, b AS isnull, isnull FROM t", "SELECT a IS NULL, b AS isnull, isnull FROM t"),
             ("TABLE t", "SELECT * FROM t"),
             ("CREATE TABLE a AS TABLE b", "CREATE TABLE a AS SELECT * FROM b"),
             ("SELECT a BETWEEN SYMMETRIC 2 AND 1", "SELECT a BETWEEN !! 2 AND 1"),

@@ -10,6 +10,7 @@ use arrow::datatypes::{
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
     UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
+use dataflows::value::Value;
 use datafusion_postgres::pgwire::error::PgWireResult;
 
 /// A value. Instants and days count from 1970, times in microseconds.
@@ -57,7 +58,11 @@ pub(super) fn cell(array: &dyn Array, row: usize) -> PgWireResult<Cell<'_>> {
         DataType::Float64 => Cell::Float8(at::<Float64Type>(array, row)),
         DataType::Decimal32(p, s) => decimal::<Decimal32Type>(array, row, *p, *s),
         DataType::Decimal64(p, s) => decimal::<Decimal64Type>(array, row, *p, *s),
-        DataType::Decimal128(p, s) => decimal::<Decimal128Type>(array, row, *p, *s),
+        DataType::Decimal128(_, scale) => {
+            let mut text = String::new();
+            Value::Decimal(at::<Decimal128Type>(array, row), *scale).write_text(&mut text);
+            Cell::Numeric(text)
+        }
         DataType::Decimal256(p, s) => decimal::<Decimal256Type>(array, row, *p, *s),
         DataType::Utf8 => Cell::Text(array.as_string::<i32>().value(row)),
         DataType::LargeUtf8 => Cell::Text(array.as_string::<i64>().value(row)),

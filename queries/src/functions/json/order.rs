@@ -34,7 +34,7 @@ fn written(bytes: &[u8]) -> String {
     })
 }
 
-fn bytes(document: Document) -> Vec<u8> {
+pub(super) fn bytes(document: Document) -> Vec<u8> {
     match document.sorted() {
         Document::Array(list) if list.is_empty() => vec![0],
         document => {

@@ -110,7 +110,7 @@ pub(super) fn call(name: &str, arguments: &[Typed]) -> Option<Known> {
         "pg_size_pretty" => text(|_, values| Ok(format!("{} bytes", values[0].text()).into())),
         "pg_advisory_unlock_all" => text(|_, _| Ok("".into())),
         "quote_ident" => text(|_, values| Ok(quoted(&values[0].text()).into())),
-        "quote_literal" => text(|_, values| Ok(format!("'{}'", values[0].text().replace('\'', "''")).into())),
+        "quote_literal" => text(|_, values| Ok(crate::functions::quoted_literal(&values[0].text()).into())),
         "parse_ident" => (
             |_, values| Ok(Value::list(path(&values[0].text()).into_iter().map(Value::from))),
             Type::TEXT_ARRAY,
