@@ -74,6 +74,8 @@ pub struct Entry {
     pub sql: Arc<str>,
     /// The names that its statement reads.
     pub uses: BTreeSet<String>,
+    /// What the columns of text of a table are.
+    told: told::Known,
 }
 
 /// Declared tables and views. Cloning is cheap.
@@ -313,7 +315,11 @@ impl Catalogue {
         };
         // A name of a WITH is no declaration.
         let uses = names.into_iter().filter(|name| self.get(name).is_some()).collect();
-        self.entries.push(Entry { declared: declared.clone(), sql, uses });
+        let told = match &declared {
+            Declared::Table(_) => told::declared(&sql),
+            _ => told::Known::default(),
+        };
+        self.entries.push(Entry { declared: declared.clone(), sql, uses, told });
         Ok(declared)
     }
 
@@ -363,7 +369,7 @@ impl Catalogue {
                     Mode::Changes { key } => key.clone(),
                     Mode::Append | Mode::Latest { .. } => vec![],
                 };
-                let told = told::declared(&entry.sql);
+                let told = entry.told.clone();
                 Relation { schema: mapping.table.schema.clone(), query: None, key, told }
             }
             Declared::View { query, .. } => {

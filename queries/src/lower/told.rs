@@ -135,8 +135,8 @@ pub(crate) fn parameters(plan: &LogicalPlan, relations: &Relations) -> BTreeMap<
                     Expr::InList(list) => std::iter::once(list.expr.as_ref()).chain(&list.list).collect(),
                     _ => vec![],
                 };
-                let kinds = sides.iter().map(|side| of(side, &inputs, relations));
-                let kind = kinds.into_iter().find(|kind| *kind == Kind::Uuid).and_then(Kind::name);
+                let mut kinds = sides.iter().map(|side| of(side, &inputs, relations));
+                let kind = kinds.find(|kind| *kind == Kind::Uuid).and_then(Kind::name);
                 for side in sides {
                     if let (Expr::Placeholder(parameter), Some(kind)) = (side, &kind) {
                         found.insert(parameter.id.clone(), kind.clone());

@@ -311,15 +311,11 @@ pub(crate) fn exists() -> ScalarUDF {
     )
 }
 
-fn answer(
-    name: &str,
-    found: &[Document],
-    or_else: impl Fn() -> Result<Option<bool>>,
-) -> Result<Option<bool>> {
+/// What a condition says; where a path gave something else, what is told of it.
+fn answer(found: &[Document], or_else: impl Fn() -> Result<Option<bool>>) -> Result<Option<bool>> {
     match found {
         [Document::Bool(holds)] => Ok(Some(*holds)),
         [Document::Null] => Ok(None),
-        _ if name.is_empty() => Ok(None),
         _ => or_else(),
     }
 }
@@ -331,7 +327,7 @@ pub(crate) fn matches() -> ScalarUDF {
         TAKES,
         |_| DataType::Boolean,
         |columns, rows, _| {
-            let found = each(columns, rows, |found| answer("", &found, || Ok(None)))?;
+            let found = each(columns, rows, |found| answer(&found, || Ok(None)))?;
             Ok(Arc::new(found.into_iter().collect::<BooleanArray>()))
         },
     )
@@ -349,7 +345,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             |_| DataType::Boolean,
             |columns, rows, _| {
                 let found = each(columns, rows, |found| {
-                    answer("jsonb_path_match", &found, || fail("single boolean result is expected"))
+                    answer(&found, || fail("single boolean result is expected"))
                 })?;
                 Ok(Arc::new(found.into_iter().collect::<BooleanArray>()))
             },
