@@ -15,6 +15,7 @@ mod lists;
 mod map;
 pub(crate) mod names;
 mod nulls;
+mod ordered;
 pub(crate) mod planner;
 pub(crate) mod recursive;
 mod refuse;

@@ -8,6 +8,7 @@
 //! | `windowing` | TUMBLE, HOP, CUMULATE and SESSION in FROM |
 //! | `grouped` | TUMBLE, HOP and SESSION in GROUP BY |
 //! | `elements` | functions that give rows: written as UNNEST of a list |
+//! | `firsts` | DISTINCT ON by number, or with an ORDER BY that says less: said in full |
 //! | `hidden` | a WITH whose name one around it has: renamed |
 //! | `inherited` | OVER (w ROWS ..): written with what w says |
 //! | `listed` | VALUES with subqueries: written as UNION ALL; VALUES of one value; HAVING without an aggregate |
@@ -30,6 +31,7 @@ mod collected;
 pub mod ddl;
 pub(crate) mod elements;
 mod excluded;
+mod firsts;
 pub mod functions;
 mod grouped;
 mod hidden;
@@ -68,6 +70,7 @@ impl VisitorMut for Rewriter {
     type Break = DeclareError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<DeclareError> {
+        firsts::rewrite(query);
         values::rewrite(&mut query.body);
         for table in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             values::as_ints(&mut table.query.body);

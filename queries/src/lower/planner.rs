@@ -260,6 +260,7 @@ fn as_written(mut query: Query, names: &Names<'_>) -> Result<LogicalPlan, Declar
     super::using::rewrite(&mut query, &|text| column_names(text, names))?;
     casts::distinguish(&mut query);
     super::names::name(&mut query);
+    super::ordered::rewrite(&mut query, &|text| column_names(text, names));
     let grouped = Names { keyed: true, ..*names };
     SqlToRel::new(names)
         .sql_statement_to_plan(Statement::Query(Box::new(query.clone())))

@@ -169,7 +169,10 @@ fn numbered(
 ) -> Result<LogicalPlan> {
     let columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
     let schema = input.schema().clone();
-    let call = row_number().order_by(order).partition_by(partition).build()?.alias(NUMBER);
+    let call = row_number().partition_by(partition);
+    // An ORDER BY of nothing would have a frame by its keys.
+    let call = if order.is_empty() { call } else { call.order_by(order) };
+    let call = call.build()?.alias(NUMBER);
     let window = LogicalPlan::Window(Window::try_new(vec![call], input)?);
     let kept = LogicalPlan::Filter(Filter::try_new(condition(col(NUMBER)), Arc::new(window))?);
     Ok(LogicalPlan::Projection(Projection::try_new_with_schema(columns, Arc::new(kept), schema)?))

@@ -47,7 +47,7 @@ impl VisitorMut for Rewriter<'_> {
     }
 }
 
-fn with_of(query: &Query) -> Vec<String> {
+pub(super) fn with_of(query: &Query) -> Vec<String> {
     query.with.iter().flat_map(|with| with.cte_tables.iter().map(ToString::to_string)).collect()
 }
 
