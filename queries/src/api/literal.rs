@@ -22,7 +22,7 @@ impl Literal {
         let column = column(data_type, text)?;
         let schema = Schema::new(vec![Field::new("value", data_type.clone(), true)]);
         let codec = Codec::new(&Arc::new(schema))?;
-        let bytes = codec.encode(&[column.clone()], 1).bytes;
+        let bytes = codec.encode(std::slice::from_ref(&column), 1).bytes;
         Ok(Literal { codec, bytes, column })
     }
 
