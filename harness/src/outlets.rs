@@ -4,6 +4,8 @@
 //! | file | noun | what it is |
 //! |---|---|---|
 //! | [`outlet`] | [`outlet::Outlet`] | what one store is to be told next: no thread, no clock |
+//! | [`offer`] | [`offer::Offer`] | a tick as sinks are told of it |
+//! | [`draft`] | [`draft::Draft`] | a delivery before its keys are copied |
 //! | [`keys`] | [`keys::Keys`] | the changed keys that wait |
 //! | [`thread`] | [`thread::Running`] | the thread that does what an outlet says |
 //! | [`spec`] | [`spec::Spec`] | a sink as it was declared |
@@ -11,7 +13,9 @@
 //! | [`serve`] | | what the HTTP API and SQL ask of the sinks |
 //! | [`compare`] | | a store against the view at the store's time |
 pub mod compare;
+pub mod draft;
 pub mod keys;
+pub mod offer;
 pub mod outlet;
 pub mod registry;
 pub mod serve;
@@ -21,7 +25,8 @@ pub mod thread;
 use crate::Error;
 use crate::publish::Visible;
 use dataflows::{Tick, Time, View};
-use outlet::{Limits, Offer, Outlet};
+use offer::Offer;
+use outlet::{Limits, Outlet};
 use sinks::Sink;
 use sinks::memory::Read;
 use spec::Spec;

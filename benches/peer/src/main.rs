@@ -4,14 +4,14 @@
 //! each query run by both, one after the other. Alone: `peer QUERY EVENTS BATCH`. Prints the query, k events/s by the clock, by the time
 //! the process had a processor, without what makes the events and turns them into rows, MiB at most, 0, and the changes that left.
 //!
-//! One circuit in one thread, in memory. Windows are not let go (as in SQL without watermarks), and each query gives the rows of
+//! One worker, in memory. Windows are not let go (as in SQL without watermarks), and each query gives the rows of
 //! benches/nexmark/QUERY.sql, so that both count the same changes; an average is a quotient of f64 here.
 #[path = "../../src/events.rs"]
 mod events;
 mod queries;
 mod rows;
 
-use dbsp::RootCircuit;
+use dbsp::Runtime;
 use dbsp::mimalloc::MiMalloc;
 use events::Events;
 use rows::{Rows, schemas};
@@ -25,9 +25,11 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let query = arguments.next().ok_or("which query?")?;
+    let name = query.clone();
     let events: usize = arguments.next().map_or(Ok(1_000_000), |n| n.parse())?;
     let batch: usize = arguments.next().map_or(Ok(40_000), |n| n.parse())?;
-    let (circuit, (inputs, output)) = RootCircuit::build(|circuit| queries::build(circuit, &query))?;
+    let (mut circuit, (inputs, output)) =
+        Runtime::init_circuit(1, move |circuit| queries::build(circuit, &query))?;
     let mut made = Events::new(schemas());
     let (mut changes, mut making) = (0, 0.0);
     let (started, had) = (Instant::now(), process_seconds());
@@ -43,7 +45,7 @@ fn main() -> Outcome<()> {
     let (took, had) = (started.elapsed().as_secs_f64(), process_seconds() - had);
     let rate = |seconds: f64| (batches * batch) as f64 / seconds.max(1e-9) / 1e3;
     println!(
-        "{query:5} {:7.0} {:7.0} {:12.0} {:>6} {:4} {:11} {changes:8}",
+        "{name:5} {:7.0} {:7.0} {:12.0} {:>6} {:4} {:11} {changes:8}",
         rate(took),
         rate(had),
         rate(had - making),

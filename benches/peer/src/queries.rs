@@ -27,7 +27,7 @@ impl Inputs {
 }
 
 /// Says how many changes left with the last transaction.
-pub type Told = Box<dyn Fn() -> usize>;
+pub type Told = Box<dyn Fn() -> usize + Send>;
 
 fn told<T: DBData>(rows: &Rel<T>) -> Told
 where

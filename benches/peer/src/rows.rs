@@ -1,6 +1,6 @@
 //! The events as rows of the peer: tuples, in the order of the columns of benches/nexmark/tables.sql.
 use crate::Outcome;
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{
     DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType,
 };

@@ -7,30 +7,17 @@
 //! Open -> opened(held) -> Apply(draft) -> applied -> ..        Retry, Moved: Wait, then Open again
 //! ```
 //! What waits costs keys: the rows are looked up when a delivery is made. Beyond a limit a view forgets its keys and is sent whole.
-use super::keys::{Keys, List};
+use super::draft::Draft;
+use super::keys::Keys;
+use super::offer::Offer;
 use crate::simulate::plant::{Bug, planted};
-use dataflows::{Position, Time, View};
-use sinks::delivery::{Delivery, Part, definition};
+use dataflows::{Position, Time};
+use sinks::delivery::definition;
 use sinks::memory::Read;
 use sinks::memory::kept::Kept;
 use sinks::{Held, SinkError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// A tick that was published.
-#[derive(Clone)]
-pub struct Offer {
-    /// All views at its time.
-    pub read: Read,
-    /// The keys under which views changed since the offer before.
-    pub changed: Vec<(Arc<str>, List)>,
-    /// Views that are declared and cannot be read yet.
-    pub building: Arc<Vec<Arc<View>>>,
-    /// Whether the ticks and statements of earlier lives are made again; nothing is delivered before.
-    pub restored: bool,
-    /// Whether it stands for several ticks that were bound: what changed and changed back between them is not told.
-    pub grouped: bool,
-}
 
 /// The bounds of an outlet.
 #[derive(Clone, Copy, Debug)]
@@ -61,27 +48,6 @@ pub enum Act {
     Idle,
     /// Nothing ever.
     Stop,
-}
-
-/// A delivery whose keys are still to be copied, which takes a while and needs nothing of the outlet.
-pub struct Draft {
-    from: Option<Time>,
-    to: Time,
-    positions: Vec<Position>,
-    parts: Vec<(Kept, Option<Keys>)>,
-    dropped: Vec<Arc<str>>,
-}
-
-impl Draft {
-    /// The delivery.
-    pub fn delivery(self) -> Delivery {
-        let part = |(kept, keys): (Kept, Option<Keys>)| match keys {
-            Some(keys) => Part::changed(kept, keys.list()),
-            None => Part::whole(kept),
-        };
-        let Draft { from, to, positions, parts, dropped } = self;
-        Delivery { from, to, positions, parts: parts.into_iter().map(part).collect(), dropped }
-    }
 }
 
 /// What is known of the store: its time, and each of its views with its definition and, where its rows are those that the

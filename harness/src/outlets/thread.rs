@@ -1,5 +1,6 @@
 //! The thread of one sink: does what its [`Outlet`] says. Who publishes never waits for it.
-use super::outlet::{Act, Offer, Outlet};
+use super::offer::Offer;
+use super::outlet::{Act, Outlet};
 use super::spec::Spec;
 use sinks::{Sink, SinkError};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,7 +3,7 @@
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use dataflows::{Batch, Delta, Position, Tick, Time, View};
-use harness::outlets::outlet::Offer;
+use harness::outlets::offer::Offer;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sinks::delivery::definition;
