@@ -26,7 +26,7 @@ impl Inputs {
     }
 }
 
-/// Says how many changes left with the last transaction.
+/// Says how many changes left with the last transaction, each row once.
 pub type Told = Box<dyn Fn() -> usize + Send>;
 
 fn told<T: DBData>(rows: &Rel<T>) -> Told
@@ -34,9 +34,7 @@ where
     <T as dbsp::trace::Deserializable>::ArchivedDeser: Ord,
 {
     let output = rows.accumulate_output();
-    Box::new(move || {
-        output.concat().consolidate().iter().map(|(_, _, weight)| weight.unsigned_abs() as usize).sum()
-    })
+    Box::new(move || output.concat().consolidate().iter().count())
 }
 
 /// A circuit for a query, what takes its events, and what says how many changes left.
@@ -73,12 +71,13 @@ fn sellers(person: &Rel<Person>, auction: &Rel<Auction>) -> Rel<Tup4<String, Str
 fn averages(auction: &Rel<Auction>, bid: &Rel<Bid>) -> Rel<Tup2<i64, F64>> {
     let auction = auction.map_index(|a| (a.0, Tup3(a.8, a.5, a.6)));
     let bid = bid.map_index(|b| (b.0, Tup2(b.2, b.5)));
-    let prices = auction.join_index(&bid, |id, a, b| {
-        (a.1 <= b.1 && b.1 <= a.2).then(|| (Tup2(*id, a.0), b.0))
-    });
+    let prices =
+        auction.join_index(&bid, |id, a, b| (a.1 <= b.1 && b.1 <= a.2).then(|| (Tup2(*id, a.0), b.0)));
     let finals = prices.aggregate(Max).map_index(|(key, price)| (key.1, *price));
-    let averages = finals
-        .aggregate_linear_postprocess(|price| Tup2(*price, 1i64), |sums| F64::from(sums.0 as f64 / sums.1 as f64));
+    let averages = finals.aggregate_linear_postprocess(
+        |price| Tup2(*price, 1i64),
+        |sums| F64::from(sums.0 as f64 / sums.1 as f64),
+    );
     averages.map(|(category, average)| Tup2(*category, *average))
 }
 
@@ -119,8 +118,7 @@ fn winners(auction: &Rel<Auction>, bid: &Rel<Bid>) -> Rel<Tup2<Auction, Tup4<i64
     let by_id = auction.map_index(|a| (a.0, a.clone()));
     let bid = bid.map_index(|b| (b.0, Tup4(b.2, -b.5, b.1, b.6.clone())));
     let times = auction.map_index(|a| (a.0, Tup2(a.5, a.6)));
-    let within = times
-        .join_index(&bid, |id, a, b| (a.0 <= -b.1 && -b.1 <= a.1).then(|| (*id, b.clone())));
+    let within = times.join_index(&bid, |id, a, b| (a.0 <= -b.1 && -b.1 <= a.1).then(|| (*id, b.clone())));
     let best = within.aggregate(Max);
     by_id.join(&best, |_, a, b| Tup2(a.clone(), b.clone()))
 }
@@ -132,14 +130,15 @@ fn statistics(bid: &Rel<Bid>) -> Rel<Tup9<i64, i64, i64, i64, i64, i64, i64, i64
         let rank = |from: i64, to: i64| i64::from((from..to).contains(price));
         Tup5(1i64, rank(i64::MIN, 10_000), rank(10_000, 1_000_000), rank(1_000_000, i64::MAX), *price)
     });
-    let ends = prices.aggregate(Min).join_index(&prices.aggregate(Max), |key, min, max| Some((*key, Tup2(*min, *max))));
+    let ends = prices
+        .aggregate(Min)
+        .join_index(&prices.aggregate(Max), |key, min, max| Some((*key, Tup2(*min, *max))));
     sums.join(&ends, |key, s, e| Tup9(key.0, key.1, s.0, s.1, s.2, s.3, e.0, e.1, s.4))
 }
 
 fn last(bid: &Rel<Bid>) -> Rel<Bid> {
     let bid = bid.map_index(|b| (Tup2(b.1, b.0), Tup5(b.5, b.2, b.3.clone(), b.4.clone(), b.6.clone())));
-    bid.aggregate(Max)
-        .map(|(key, b)| Tup7(key.1, key.0, b.1, b.2.clone(), b.3.clone(), b.0, b.4.clone()))
+    bid.aggregate(Max).map(|(key, b)| Tup7(key.1, key.0, b.1, b.2.clone(), b.3.clone(), b.0, b.4.clone()))
 }
 
 fn expanded(auction: &Rel<Auction>, bid: &Rel<Bid>) -> Rel<Tup2<Bid, Auction>> {

@@ -1,9 +1,7 @@
 //! The events as rows of the peer: tuples, in the order of the columns of benches/nexmark/tables.sql.
 use crate::Outcome;
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{
-    DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType,
-};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit, TimestampNanosecondType};
 use dbsp::utils::{Tup2, Tup7, Tup8, Tup10};
 use std::sync::Arc;
 
