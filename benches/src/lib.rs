@@ -1,2 +1,3 @@
 //! What the benchmarks share.
 pub mod events;
+pub mod usage;

@@ -10,12 +10,15 @@
 mod events;
 mod queries;
 mod rows;
+#[path = "../../src/usage.rs"]
+mod usage;
 
 use dbsp::Runtime;
 use dbsp::mimalloc::MiMalloc;
 use events::Events;
 use rows::{Rows, schemas};
 use std::time::Instant;
+use usage::{peak_mib, process_seconds, thread_seconds};
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
@@ -54,25 +57,4 @@ fn main() -> Outcome<()> {
         0
     );
     Ok(())
-}
-
-/// For how long this process had a processor. It is counted in hundredths.
-fn process_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = text.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2);
-    fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
-}
-
-/// For how long this thread had one.
-fn thread_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
-}
-
-/// The greatest resident memory of this process, as the kernel counts it.
-fn peak_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) / 1024
 }

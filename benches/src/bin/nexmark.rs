@@ -13,6 +13,7 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use benches::events::{Events, TABLES};
+use benches::usage::{peak_mib, process_seconds, thread_seconds};
 use dataflows::allocator;
 use dataflows::engine::{Collector, Engine, Output};
 use queries::catalogue::Catalogue;
@@ -302,26 +303,4 @@ fn side_input(schema: SchemaRef) -> Result<RecordBatch, String> {
     let keys = arrow::array::Int64Array::from_iter_values(0..10_000);
     let values = arrow::array::StringArray::from_iter_values((0..10_000).map(|n| format!("value {n}")));
     RecordBatch::try_new(schema, vec![Arc::new(keys), Arc::new(values)]).map_err(|e| e.to_string())
-}
-
-/// For how long this process had a processor. It is counted in hundredths.
-fn process_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name of the program may hold anything but ends in a bracket; the times are the 12th and 13th behind it.
-    let fields = text.rsplit(')').next().unwrap_or("").split_whitespace().skip(11).take(2);
-    fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
-}
-
-/// For how long this thread had one.
-fn thread_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split_whitespace().next().and_then(|n| n.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
-}
-
-/// The greatest resident memory of this process, as the kernel counts it.
-fn peak_mib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) / 1024
 }
